@@ -1,0 +1,122 @@
+"""Build a network by name, with few, literal, typed options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, get_args
+
+from wsiseg.errors import UsageError, choose
+from wsiseg.models.espnet import STRIDED_K, Decoder, Down, EncoderOptions, ESPNet, ESPNetEncoder, Module
+from wsiseg.models.network import SegmentationNetwork
+
+MAX_CLASSES = 254
+MAX_ALPHA = 64
+"""More modules than any published network has; a card that asks for more is damaged or hostile."""
+
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "activation": ("prelu", "relu"),
+    "residual": (True, False),
+    "hff": (True, False),
+    "dilated": (True, False),
+    "downsampling": get_args(Down),
+    "reduce_kernel": (1, 3),
+    "module": get_args(Module),
+    "decoder": get_args(Decoder),
+    "k": (2, 3, 4, 5, 6, 7, 8),
+}
+
+
+def espnet(num_classes: int, *, decoder: Decoder = "v1", **options: Any) -> ESPNet:
+    """Return ESPNet: the encoder C and the decoder; logits at full size."""
+    _check_choices("espnet", {"decoder": decoder})
+    if num_classes < STRIDED_K:
+        raise UsageError(
+            f"espnet has {num_classes} classes: its decoder divides the classes over {STRIDED_K} branches, "
+            f"so it needs {STRIDED_K} or more; use espnet-c, or add classes"
+        )
+    return ESPNet(num_classes, _encoder_options("espnet", options), decoder)
+
+
+def espnet_c(num_classes: int, **options: Any) -> ESPNetEncoder:
+    """Return ESPNet-C: input reinforcement and concatenation; logits at an eighth."""
+    return ESPNetEncoder(num_classes, "c", _encoder_options("espnet-c", options))
+
+
+def espnet_b(num_classes: int, **options: Any) -> ESPNetEncoder:
+    """Return ESPNet-B: concatenation, no input reinforcement; logits at an eighth."""
+    return ESPNetEncoder(num_classes, "b", _encoder_options("espnet-b", options))
+
+
+def espnet_a(num_classes: int, **options: Any) -> ESPNetEncoder:
+    """Return ESPNet-A, the start of the paper's path; logits at an eighth."""
+    return ESPNetEncoder(num_classes, "a", _encoder_options("espnet-a", options))
+
+
+MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
+    "espnet": espnet,
+    "espnet-c": espnet_c,
+    "espnet-b": espnet_b,
+    "espnet-a": espnet_a,
+}
+
+
+def build_model(name: str, *, num_classes: int, **options: Any) -> SegmentationNetwork:
+    """Return a freshly initialised network in training mode.
+
+    It maps float32 (N, 3, H, W), normalised, to logits (N, num_classes, H / s, W / s) where s is its
+    `output_stride`. Raises UsageError for a name, an option or a combination that does not exist, with
+    the rule that it breaks.
+    """
+    if name not in MODELS:
+        raise UsageError(choose("network", name, MODELS))
+    if (
+        isinstance(num_classes, bool)
+        or not isinstance(num_classes, int)
+        or not 1 <= num_classes <= MAX_CLASSES
+    ):
+        raise UsageError(
+            f"{name} has {num_classes!r} classes: expected a whole number from 1 to {MAX_CLASSES}"
+        )
+    return MODELS[name](num_classes, **options)
+
+
+def _encoder_options(name: str, options: dict[str, Any]) -> EncoderOptions:
+    known = [field.name for field in fields(EncoderOptions)]
+    extra = ["decoder"] if name == "espnet" else []
+    for option in options:
+        if option not in known:
+            raise UsageError(choose(f"option of {name}", option, [*known, *extra]))
+    for option in ("alpha2", "alpha3"):
+        value = options.get(option, 1)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_ALPHA:
+            raise UsageError(f"{name}: {option} is {value!r}: expected a whole number from 1 to {MAX_ALPHA}")
+    _check_choices(name, options)
+    chosen = EncoderOptions(**options)
+    _check_combination(name, chosen, options)
+    return chosen
+
+
+def _check_choices(name: str, options: dict[str, Any]) -> None:
+    for option, valid in _CHOICES.items():
+        if option not in options:
+            continue
+        value = options[option]
+        # 1 == True in Python; a typed option keeps them apart.
+        if not any(value == item and type(value) is type(item) for item in valid):
+            raise UsageError(f"{name}: {option} is {value!r}: expected one of {', '.join(map(str, valid))}")
+
+
+def _check_combination(name: str, chosen: EncoderOptions, given: dict[str, Any]) -> None:
+    if chosen.module == "esp":
+        return
+    for option in ("residual", "hff", "dilated", "reduce_kernel"):
+        if option in given and given[option] != EncoderOptions.__dataclass_fields__[option].default:
+            raise UsageError(
+                f"{name}: {option}={given[option]!r} changes the ESP module, but module is "
+                f"{chosen.module!r}; leave one of the two out"
+            )
+    if chosen.module == "shufflenet" and given.get("k", 4) != 4:
+        raise UsageError(
+            f"{name}: k is {chosen.k} with module 'shufflenet': the paper takes K = 4 and g = 4; leave k out"
+        )

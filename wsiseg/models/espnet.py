@@ -1,0 +1,168 @@
+"""ESPNet and its encoders A, B and C. Source: Mehta et al., ECCV 2018, appendix B, and its release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from wsiseg.models.blocks import ESP, Activation, BNAct, ConvBNAct, ImagePyramid, conv
+from wsiseg.models.network import SegmentationNetwork
+from wsiseg.models.swapped import SWAPPED
+
+Variant = Literal["a", "b", "c"]
+Down = Literal["strided-esp", "strided-conv"]
+Decoder = Literal["v1", "v2"]
+Module = Literal["esp", "mobilenet", "shufflenet", "inception", "resnext", "resnet", "atrous-pyramid"]
+
+STRIDED_K = 5
+"""The strided ESPs and the decoder keep K = 5 whatever `k` is: only so do the counts of table 2e come out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """What can be chosen in the encoder."""
+
+    alpha2: int = 2
+    """ESP modules at a quarter of the resolution (64 channels)."""
+    alpha3: int = 8
+    """ESP modules at an eighth of the resolution (128 channels)."""
+    k: int = 5
+    """Width divider: branches, and dilations 1, 2, 4 ... 2^(k-1), of the modules that do not down-sample."""
+    activation: Activation = "prelu"
+    residual: bool = True
+    hff: bool = True
+    """Hierarchical feature fusion, against gridding."""
+    downsampling: Down = "strided-esp"
+    reduce_kernel: int = 1
+    """Side of the convolution that narrows: 1, or 3 for the paper's C1."""
+    dilated: bool = True
+    """False: plain 3x3 convolutions in all branches (the paper's C3)."""
+    module: Module = "esp"
+    """Another paper's module in the place of ESP."""
+
+
+class ESPNetEncoder(SegmentationNetwork):
+    """ESPNet-A, -B or -C: (N, 3, H, W) -> logits (N, C, H/8, W/8).
+
+    C feeds the image in again at 1/2 and 1/4; B does not; A also leaves out the concatenation at 1/8.
+    """
+
+    output_stride = 8
+
+    def __init__(
+        self, num_classes: int, variant: Variant = "c", options: EncoderOptions | None = None
+    ) -> None:
+        super().__init__(num_classes)
+        chosen = options or EncoderOptions()
+        act = chosen.activation
+        image = 3 if variant == "c" else 0
+        down, module = _parts(chosen)
+        self.variant = variant
+        self.pyramid = ImagePyramid() if variant == "c" else None
+        self.level1 = ConvBNAct(3, 16, 3, stride=2, act=act)
+        self.norm1 = BNAct(16 + image, act)
+        self.down2 = down(16 + image, 64)
+        self.level2 = nn.Sequential(*(module(64) for _ in range(chosen.alpha2)))
+        self.norm2 = BNAct(128 + image, act)
+        self.down3 = down(128 + image, 128)
+        self.level3 = nn.Sequential(*(module(128) for _ in range(chosen.alpha3)))
+        width3 = 128 if variant == "a" else 256
+        self.norm3 = BNAct(width3, act)
+        self.classifier = conv(width3, num_classes, 1)
+        self.level2_channels = 128 + image
+
+    def features(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return level 1 raw and normalised (16; 16 or 19, at H/2), level 2 (128 or 131, H/4), logits (C, H/8)."""
+        raw1 = self.level1(image)
+        reinforced = self.pyramid(image) if self.pyramid is not None else ()
+        out1 = self.norm1(torch.cat([raw1, *reinforced[:1]], dim=1))
+        down2 = self.down2(out1)
+        # The order here differs from level 3; the released weights depend on it.
+        out2 = self.norm2(torch.cat([self.level2(down2), down2, *reinforced[1:]], dim=1))
+        down3 = self.down3(out2)
+        deep = self.level3(down3)
+        out3 = self.norm3(deep if self.variant == "a" else torch.cat([down3, deep], dim=1))
+        return raw1, out1, out2, self.classifier(out3)
+
+    def segment(self, image: Tensor) -> Tensor:
+        """Return logits (N, C, H/8, W/8)."""
+        return self.features(image)[3]
+
+
+class ESPNet(SegmentationNetwork):
+    """ESPNet-C with the decoder (reduce, up-sample, merge): (N, 3, H, W) -> logits (N, C, H, W).
+
+    Decoder `v1` merges the raw level 1 (16 channels: the released Cityscapes weights), `v2` the
+    normalised one with the image (19: the released CamVid weights).
+    """
+
+    def __init__(
+        self, num_classes: int, options: EncoderOptions | None = None, decoder: Decoder = "v1"
+    ) -> None:
+        super().__init__(num_classes)
+        act = (options or EncoderOptions()).activation
+        self.decoder = decoder
+        self.encoder = ESPNetEncoder(num_classes, "c", options)
+        self.norm3 = nn.BatchNorm2d(num_classes, eps=1e-3)
+        self.up3 = _up(num_classes)
+        self.reduce2 = conv(self.encoder.level2_channels, num_classes, 1)
+        self.merge2 = nn.Sequential(
+            BNAct(2 * num_classes, act),
+            ESP(2 * num_classes, num_classes, k=STRIDED_K, residual=False, act=act),
+        )
+        self.up2 = nn.Sequential(_up(num_classes), BNAct(num_classes, act))
+        self.merge1 = ConvBNAct((16 if decoder == "v1" else 19) + num_classes, num_classes, 3, act=act)
+        self.up1 = _up(num_classes)
+
+    def segment(self, image: Tensor) -> Tensor:
+        """Return logits (N, C, H, W)."""
+        raw1, out1, out2, logits = self.encoder.features(image)
+        deep = self.up3(self.norm3(logits))  # (N, C, H/4, W/4)
+        deep = self.up2(self.merge2(torch.cat([self.reduce2(out2), deep], dim=1)))  # (N, C, H/2, W/2)
+        shallow = raw1 if self.decoder == "v1" else out1
+        y: Tensor = self.up1(self.merge1(torch.cat([deep, shallow], dim=1)))
+        return y
+
+
+def _up(channels: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(channels, channels, 2, stride=2, bias=False)
+
+
+def _parts(
+    chosen: EncoderOptions,
+) -> tuple[Callable[[int, int], nn.Module], Callable[[int], nn.Module]]:
+    """Return what down-samples (in, out) and what is repeated (channels)."""
+    act = chosen.activation
+
+    def down(in_channels: int, out_channels: int) -> nn.Module:
+        if chosen.downsampling == "strided-conv":
+            return ConvBNAct(in_channels, out_channels, 3, stride=2, act=act)
+        return ESP(
+            in_channels,
+            out_channels,
+            k=STRIDED_K,
+            stride=2,
+            hff=chosen.hff,
+            dilated=chosen.dilated,
+            act=act,
+        )
+
+    def module(channels: int) -> nn.Module:
+        if chosen.module != "esp":
+            return SWAPPED[chosen.module](channels, chosen.k, act)
+        return ESP(
+            channels,
+            channels,
+            k=chosen.k,
+            residual=chosen.residual,
+            hff=chosen.hff,
+            dilated=chosen.dilated,
+            reduce_kernel=chosen.reduce_kernel,
+            act=act,
+        )
+
+    return down, module
