@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, get_args
 
 from wsiseg.errors import UsageError, choose
+from wsiseg.models.enet import ENet
+from wsiseg.models.erfnet import ERFNet
 from wsiseg.models.espnet import STRIDED_K, Decoder, Down, EncoderOptions, ESPNet, ESPNetEncoder, Module
 from wsiseg.models.network import SegmentationNetwork
+from wsiseg.models.unet import UNet
 
 MAX_CLASSES = 254
 MAX_ALPHA = 64
@@ -24,6 +27,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "module": get_args(Module),
     "decoder": get_args(Decoder),
     "k": (2, 3, 4, 5, 6, 7, 8),
+    "width": (8, 16, 32, 64),
 }
 
 
@@ -53,11 +57,33 @@ def espnet_a(num_classes: int, **options: Any) -> ESPNetEncoder:
     return ESPNetEncoder(num_classes, "a", _encoder_options("espnet-a", options))
 
 
+def enet(num_classes: int, **options: Any) -> ENet:
+    """Return ENet; logits at full size."""
+    _check_known("enet", options, [])
+    return ENet(num_classes)
+
+
+def erfnet(num_classes: int, **options: Any) -> ERFNet:
+    """Return ERFNet; logits at full size."""
+    _check_known("erfnet", options, [])
+    return ERFNet(num_classes)
+
+
+def unet(num_classes: int, **options: Any) -> UNet:
+    """Return U-Net, padded, with BN; `width` 64 (the paper's), 32, 16 or 8; logits at full size."""
+    _check_known("unet", options, ["width"])
+    _check_choices("unet", options)
+    return UNet(num_classes, **options)
+
+
 MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
     "espnet": espnet,
     "espnet-c": espnet_c,
     "espnet-b": espnet_b,
     "espnet-a": espnet_a,
+    "enet": enet,
+    "erfnet": erfnet,
+    "unet": unet,
 }
 
 
@@ -83,10 +109,7 @@ def build_model(name: str, *, num_classes: int, **options: Any) -> SegmentationN
 
 def _encoder_options(name: str, options: dict[str, Any]) -> EncoderOptions:
     known = [field.name for field in fields(EncoderOptions)]
-    extra = ["decoder"] if name == "espnet" else []
-    for option in options:
-        if option not in known:
-            raise UsageError(choose(f"option of {name}", option, [*known, *extra]))
+    _check_known(name, options, known, ["decoder"] if name == "espnet" else [])
     for option in ("alpha2", "alpha3"):
         value = options.get(option, 1)
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_ALPHA:
@@ -95,6 +118,17 @@ def _encoder_options(name: str, options: dict[str, Any]) -> EncoderOptions:
     chosen = EncoderOptions(**options)
     _check_combination(name, chosen, options)
     return chosen
+
+
+def _check_known(
+    name: str, options: dict[str, Any], known: list[str], elsewhere: Sequence[str] = ()
+) -> None:
+    for option in options:
+        if option in known:
+            continue
+        if not known:
+            raise UsageError(f"{name} has no options, but {option} is given: leave it out")
+        raise UsageError(choose(f"option of {name}", option, [*known, *elsewhere]))
 
 
 def _check_choices(name: str, options: dict[str, Any]) -> None:
