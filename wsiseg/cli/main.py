@@ -1,38 +1,55 @@
-"""The command line: one file per verb, imported only when that verb is asked for."""
+"""The command line: one file per verb. A verb imports what is heavy when it runs, so help is instant."""
 
 from __future__ import annotations
 
+import os
 import sys
-from importlib import import_module
 
-import click
 import typer
-from typer.core import TyperGroup
 
-from wsiseg.errors import WsisegError
+from wsiseg.cli import demo, info, models, predict
+from wsiseg.errors import EXIT_USAGE, WsisegError
 
-VERBS = {
-    "predict": "Turn slides into tissue label pyramids.",
-    "info": "Say what wsiseg sees in a slide or a result.",
-    "demo": "Generate a phantom slide, predict it, and say where the picture is.",
-    "models": "List, check, import and export networks.",
-}
+EPILOG = "Example: wsiseg predict slide.svs -o results. Not for diagnostic use."
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, epilog=EPILOG)
+app.command("predict", epilog=predict.EPILOG)(predict.predict)
+app.command("info", epilog=info.EPILOG)(info.info)
+app.command("demo", epilog=demo.EPILOG)(demo.demo)
+app.add_typer(models.app, name="models", help="List, check, import and export networks.")
 
 
-class _LazyVerbs(TyperGroup):
-    """Knows every verb's name and summary without importing it."""
+def _version(value: bool) -> None:
+    if value:
+        from wsiseg import __version__
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        typer.echo(f"wsiseg {__version__}")
+        raise typer.Exit
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        verb = import_module(f"wsiseg.cli.{cmd_name}")
-        command: click.Command = typer.main.get_command(verb.app)
-        command.name = cmd_name
-        return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Whole-slide tissue segmentation: a gigapixel slide in, a tissue label pyramid out."""
+
+
+def main() -> None:
+    """Run the command line. Errors that a user can cause end in one line and their own exit code."""
+    try:
+        app()
+    except WsisegError as error:
+        sys.stderr.write(f"wsiseg: {' '.join(str(error).split())}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("wsiseg: interrupted; the same command goes on from here\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_USAGE)
+
+
+if __name__ == "__main__":
+    main()

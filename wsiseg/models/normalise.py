@@ -6,8 +6,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wsiseg.errors import ModelRefusedError
 from wsiseg.models.card import ModelCard
 from wsiseg.models.checkpoint import Model
+
+
+def shrink_of(card: ModelCard) -> int:
+    """Return the whole factor by which an image is sub-sampled for the network; 1 for slides.
+
+    Raises ModelRefusedError for an `input_scale` that is not 1 / a whole number.
+    """
+    shrink = round(1 / (card.input_scale or 1.0))
+    if abs(shrink * (card.input_scale or 1.0) - 1) > 1e-6:
+        raise ModelRefusedError(
+            f"model {card.name}: input_scale is {card.input_scale}; expected 1 / a whole number, such as 0.5"
+        )
+    return shrink
 
 
 class Normalise(nn.Module):
@@ -38,6 +52,7 @@ class Normalise(nn.Module):
 class Segmenter(nn.Module):
     """uint8 (N, H, W, 3) RGB -> uint8 (N, H, W) class ids; H and W multiples of the network's.
 
+    A photo is sub-sampled by the card's `input_scale` first; H and W are multiples of both factors together.
     A network that answers at a lower resolution is up-sampled bilinearly before the argmax. Classes that
     are not `predicted` (void) never win. Dividing by a temperature would not change the labels: left out.
     """
@@ -49,6 +64,7 @@ class Segmenter(nn.Module):
         self.normalise = Normalise(model.card)
         self.network = model.network
         self.stride = model.network.output_stride
+        self.shrink = shrink_of(model.card)
         channels = [index for index, item in enumerate(model.card.classes) if item.predicted]
         ids = [model.card.classes[index].id for index in channels]
         self.channels = None if len(channels) == len(model.card.classes) else channels
@@ -63,12 +79,16 @@ class Segmenter(nn.Module):
 
     def logits(self, image: Tensor) -> Tensor:
         """Return the logits of the predicted classes at the image's size, float (N, predicted, H, W)."""
-        logits: Tensor = self.network(self.normalise(image))
+        values = self.normalise(image)
+        if self.shrink > 1:
+            values = F.avg_pool2d(values, self.shrink)  # equal to bilinear sub-sampling by a half
+        logits: Tensor = self.network(values)
         if self.channels is not None:
             if self.channels == list(range(len(self.channels))):
                 logits = logits[:, : len(self.channels)]
             else:
                 logits = torch.cat([logits[:, index : index + 1] for index in self.channels], dim=1)
-        if self.stride > 1:
-            logits = F.interpolate(logits, scale_factor=float(self.stride), mode="bilinear", align_corners=False)
+        if self.stride * self.shrink > 1:
+            factor = float(self.stride * self.shrink)
+            logits = F.interpolate(logits, scale_factor=factor, mode="bilinear", align_corners=False)
         return logits

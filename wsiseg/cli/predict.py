@@ -1,0 +1,205 @@
+"""wsiseg predict: slides in, label pyramids out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wsiseg.errors import EXIT_OK, EXIT_SOME_FAILED, UsageError, WsisegError
+from wsiseg.geometry import Region
+
+if TYPE_CHECKING:
+    from wsiseg.pipeline import SlideResult
+    from wsiseg.plan import PredictOptions
+
+EPILOG = "Example: wsiseg predict slide.svs -o results --slide-mpp 0.25"
+
+
+def predict(
+    slides: Annotated[
+        list[str],
+        typer.Argument(metavar="SLIDE...", help="Slide files, DICOM folders, OME-Zarr folders or URLs."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results.")
+    ] = Path(),
+    model: Annotated[str, typer.Option(help="Bundled name or a .safetensors file.")] = "tissue8-demo",
+    slide_mpp: Annotated[
+        str | None,
+        typer.Option(metavar="X[,Y]", help="um per level-0 pixel, where the file lacks it or is wrong."),
+    ] = None,
+    roi: Annotated[
+        str | None, typer.Option(metavar="X,Y,W,H", help="Analyse this level-0 rectangle only.")
+    ] = None,
+    tissue: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|none|FILE",
+            help="Which part is looked at: found by colour, all, or a mask image or GeoJSON.",
+        ),
+    ] = "auto",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
+    runtime: Annotated[
+        str, typer.Option(metavar="auto|openvino|torch", help="What runs the network.")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(metavar="auto|bf16|fp32", help="Arithmetic of the network.")
+    ] = "auto",
+    ngff: Annotated[str, typer.Option(metavar="0.5|0.4", help="OME-NGFF version to write.")] = "0.5",
+    image_mpp: Annotated[float, typer.Option(help="um per pixel of the image stored with the labels.")] = 4.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over where a result exists.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Put the summary on stdout, and nothing else.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Also say what was chosen, and where the area went.")
+    ] = False,
+) -> None:
+    """Turn slides into tissue label pyramids.
+
+    Writes ID.wsiseg.ome.zarr, ID.summary.json and ID.overlay.png for each slide. An interrupted run is
+    finished by running the same command again. Exit codes: 0 done, 2 wrong usage, 3 slide refused, 4 more
+    than 1 % of the tissue unread, 5 some of several slides failed.
+    """
+    wanted_roi, wanted_mpp = _roi(roi), _mpp(slide_mpp)
+    if ngff not in ("0.5", "0.4"):
+        raise UsageError(f"--ngff {ngff}: expected 0.5 or 0.4")
+    _check_ids(slides)
+    from wsiseg.models import load_model
+    from wsiseg.plan import PredictOptions
+
+    options = PredictOptions(
+        model=load_model(model),
+        slide_mpp=wanted_mpp,
+        roi=wanted_roi,
+        tissue=tissue,
+        device=device,
+        runtime=runtime,
+        precision=precision,
+        ngff="0.4" if ngff == "0.4" else "0.5",
+        image_mpp=image_mpp,
+        overwrite=overwrite,
+    )
+    talk = not quiet and not as_json
+    summaries, codes = [], []
+    for slide in slides:
+        try:
+            result = predict_one(slide, output, options, show_progress=not quiet)
+        except WsisegError as error:
+            if len(slides) == 1:
+                raise
+            sys.stderr.write(f"wsiseg: {slide}: {' '.join(str(error).split())}\n")
+            codes.append(error.exit_code)
+            summaries.append({"state": "failed", "slide": Path(slide).name, "reason": str(error)})
+            continue
+        codes.append(result.exit_code)
+        summaries.append(result.summary)
+        _warn(result)
+        if talk:
+            report(result, verbose=verbose)
+    if as_json:
+        sys.stdout.write(
+            json.dumps(summaries[0] if len(slides) == 1 else summaries, indent=2, ensure_ascii=False) + "\n"
+        )
+    failed = sum(summary["state"] == "failed" for summary in summaries)
+    if failed:
+        sys.stderr.write(f"wsiseg: {failed} of {len(slides)} slides failed\n")
+        raise typer.Exit(EXIT_SOME_FAILED)
+    raise typer.Exit(max(codes, default=EXIT_OK))
+
+
+def predict_one(slide: str, output: Path, options: PredictOptions, *, show_progress: bool) -> SlideResult:
+    """Predict one slide, with a progress bar where stderr is a terminal."""
+    from wsiseg.pipeline import segment_slide
+
+    if not (show_progress and sys.stderr.isatty()):
+        return segment_slide(slide, output, options)
+    from wsiseg.cli.progress import progress_bar
+
+    with progress_bar(Path(slide).name) as progress:
+        return segment_slide(slide, output, options, progress=progress)
+
+
+def report(result: SlideResult, *, verbose: bool = False) -> None:
+    """Print the composition of one slide, where its files are, and what it must not be used for."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    summary = result.summary
+    unit = summary["areas"]["unit"]
+    console = Console(highlight=False)
+    if result.was_finished:
+        console.print(f"{escape(summary['slide'])}: already finished with these settings, left as it is")
+    table = Table("class", unit, "%", title=escape(summary["slide"]), title_justify="left")
+    for row in summary["classes"]:
+        share = "" if row["percent"] is None else f"{row['percent']:.1f}"
+        table.add_row(escape(row["name"]), _amount(row[unit]), share)
+    console.print(table)
+    areas = summary["areas"]
+    parts = [
+        f"{_amount(areas[key])} {unit} {text}"
+        for key, text in (
+            ("predicted", "predicted"),
+            ("no_tissue", "without tissue"),
+            ("unread", "unread"),
+            ("not_analysed", "not analysed"),
+        )
+        if areas[key] or key == "predicted"
+    ]
+    console.print(", ".join(parts) + f"; {summary['seconds']:.1f} s")
+    if verbose:
+        run: dict[str, Any] = summary["run"]
+        console.print(
+            f"model {run['model']['name']}, {run['runtime']}, tile {run['tile_px']} px, halo {run['halo_px']} px",
+            markup=False,
+        )
+    for path in (result.store, result.summary_path, result.overlay):
+        console.print(str(path), markup=False, soft_wrap=True)
+    console.print(summary["notice"], markup=False, soft_wrap=True)
+
+
+def _warn(result: SlideResult) -> None:
+    for warning in result.summary["warnings"]:
+        sys.stderr.write(f"wsiseg: warning: {result.summary['slide']}: {warning}\n")
+
+
+def _amount(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _check_ids(slides: list[str]) -> None:
+    """Refuse two inputs whose results would have one name."""
+    from wsiseg.slides import slide_id
+
+    seen: dict[str, str] = {}
+    for slide in slides:
+        name = slide_id(slide)
+        if name in seen:
+            raise UsageError(
+                f"{seen[name]} and {slide} would both be written as {name}.*: run them with different -o"
+            )
+        seen[name] = slide
+
+
+def _roi(text: str | None) -> Region | None:
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"--roi {text}: expected X,Y,W,H in whole level-0 pixels, such as 0,0,2000,1000"
+        ) from error
+    return Region(x, y, width, height)
+
+
+def _mpp(text: str | None) -> tuple[float, float] | None:
+    from wsiseg.slides import parse_mpp
+
+    return None if text is None else parse_mpp(text)

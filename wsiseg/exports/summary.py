@@ -1,0 +1,84 @@
+"""The summary of one run: areas, composition, and what the reader must know about them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from wsiseg.class_map import ClassMap
+
+Json = dict[str, Any]
+
+UNREAD_LIMIT = 0.01
+"""A run with more than this part of its tissue unread is not reported as a plain success."""
+AREAS = ("no_tissue", "unread", "not_analysed")
+
+
+def total_counts(counts: Iterable[Mapping[str, Any]]) -> Json:
+    """Add up the pixel counts of all blocks: `predicted` by class id (as text), and each of AREAS."""
+    total: Json = {"predicted": {}, **dict.fromkeys(AREAS, 0)}
+    for block in counts:
+        for label, pixels in block["predicted"].items():
+            total["predicted"][label] = total["predicted"].get(label, 0) + pixels
+        for area in AREAS:
+            total[area] += block[area]
+    return total
+
+
+def composition(classes: ClassMap, counts: Json, pixel_mm2: float | None) -> tuple[Json, list[Json], float]:
+    """Return areas, rows per class, and the unread share of the tissue.
+
+    Percentages are of what the network spoke for, without classes marked background. Areas are mm2,
+    or pixels where `pixel_mm2` is None (a photo).
+    """
+    unit = "px" if pixel_mm2 is None else "mm2"
+
+    def area(pixels: int) -> float | int:
+        return pixels if pixel_mm2 is None else round(pixels * pixel_mm2, 6)
+
+    predicted = {int(label): pixels for label, pixels in counts["predicted"].items()}
+    everything = sum(predicted.values())
+    counted = sum(predicted.get(item.id, 0) for item in classes.classes if not item.background)
+    rows = []
+    for item in classes.classes:
+        pixels = predicted.get(item.id, 0)
+        share = None if item.background or not counted else round(100 * pixels / counted, 3)
+        rows.append(
+            {
+                "id": item.id,
+                "name": item.name,
+                "colour": list(item.colour),
+                unit: area(pixels),
+                "percent": share,
+            }
+        )
+    areas = {"unit": unit, "predicted": area(everything), **{name: area(counts[name]) for name in AREAS}}
+    tissue = everything + counts["unread"]
+    return areas, rows, counts["unread"] / tissue if tissue else 0.0
+
+
+def write_json(path: Path, content: Json) -> None:
+    """Write JSON whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2, ensure_ascii=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        readable(Path(temporary))
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def readable(path: Path) -> None:
+    """Give a temporary file, which is private, the rights of an ordinary new one."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)

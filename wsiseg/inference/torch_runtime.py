@@ -1,0 +1,44 @@
+"""Torch itself, on the CPU or a CUDA device."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from wsiseg.models import Model
+
+
+class TorchRuntime:
+    """A network in evaluation mode, channels last; calls take turns, so that a tile's result is repeatable."""
+
+    name = "torch"
+
+    def __init__(self, model: Model, precision: str, device: str, threads: int) -> None:
+        import torch
+
+        from wsiseg.models.normalise import Segmenter
+
+        self.precision = precision
+        self._device = torch.device(device)
+        self._threads = threads
+        self._segmenter = Segmenter(model).eval().to(self._device, memory_format=torch.channels_last)
+        self._turn = threading.Lock()
+
+    def predict(self, tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return class ids (N, rows, columns) uint8 of RGB tiles (N, rows, columns, 3) uint8."""
+        import torch
+
+        with (
+            self._turn,
+            torch.inference_mode(),
+            torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"),
+        ):
+            if self._device.type == "cpu" and torch.get_num_threads() != self._threads:
+                torch.set_num_threads(self._threads)
+            ids = self._segmenter(torch.from_numpy(np.ascontiguousarray(tiles)).to(self._device))
+            result: NDArray[np.uint8] = ids.cpu().numpy()
+        return result

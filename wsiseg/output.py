@@ -1,0 +1,119 @@
+"""The files of one slide's result, and who may write them: a fresh run, a resumed one, or nobody."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wsiseg.errors import UsageError
+from wsiseg.pyramid.journal import Journal
+from wsiseg.run_record import differences
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPaths:
+    """Where one slide's result goes."""
+
+    store: Path
+    summary: Path
+    overlay: Path
+    work: Path
+
+    @classmethod
+    def of(cls, folder: Path, slide_id: str) -> OutputPaths:
+        """Return the paths of a slide id in a folder."""
+        return cls(
+            store=folder / f"{slide_id}.wsiseg.ome.zarr",
+            summary=folder / f"{slide_id}.summary.json",
+            overlay=folder / f"{slide_id}.overlay.png",
+            work=folder / f"{slide_id}.wsiseg-work",
+        )
+
+    def check_apart_from(self, source: Path) -> None:
+        """Raise UsageError where an output is, holds or lies in an input."""
+        source = source.resolve()
+        for output in (self.store, self.summary, self.overlay, self.work):
+            path = output.resolve()
+            inside = source.is_dir() and path.is_relative_to(source)
+            if path == source or inside or source.is_relative_to(path):
+                raise UsageError(
+                    f"the output {path} and the input {source} overlap: give another folder with -o"
+                )
+
+
+def finished_summary(paths: OutputPaths, record: Json) -> Json | None:
+    """Return the summary of a finished run with these settings; None where there is no finished run.
+
+    Raises UsageError where a finished run was made otherwise, and says in what. Package versions do
+    not count: an upgrade does not make a result stale.
+    """
+    if not paths.store.is_dir():
+        return None
+    summary = read_summary(paths.summary)
+    if summary is None or summary.get("state") != "finished" or not isinstance(summary.get("run"), dict):
+        return None
+    changed = differences(summary["run"], record, versions=False)
+    if changed:
+        raise UsageError(
+            f"{paths.store} was made with other settings ({_list(changed)}): use --overwrite or another -o"
+        )
+    return summary
+
+
+def read_summary(path: Path) -> Json | None:
+    """Return a summary, or None where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def claim(paths: OutputPaths, record: Json, overwrite: bool) -> Journal | None:
+    """Take the output for this process; the journal says what a run before this one has finished.
+
+    Returns None where the output is finished with these settings: there is nothing to do. Raises
+    UsageError where another process has it, or where what lies there is not this run's.
+    """
+    if not overwrite and not paths.work.is_dir() and paths.store.exists():
+        _check_finished(paths, record)
+        return None
+    journal = Journal(paths.work, paths.store)
+    try:
+        if overwrite:
+            paths.summary.unlink(missing_ok=True)
+            journal.begin({"record": record})
+        elif finished_summary(paths, record) is not None:  # ended between its summary and its clean-up
+            journal.finish()
+            return None
+        elif journal.header is None:
+            if paths.store.exists():
+                _check_finished(paths, record)
+            paths.summary.unlink(missing_ok=True)
+            journal.begin({"record": record})
+        else:
+            changed = differences(journal.header["record"], record)
+            if changed:
+                raise UsageError(
+                    f"{paths.store} was begun with other settings ({_list(changed)}): "
+                    f"repeat those, or use --overwrite or another -o"
+                )
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+def _check_finished(paths: OutputPaths, record: Json) -> None:
+    if finished_summary(paths, record) is None:
+        raise UsageError(
+            f"{paths.store} exists, but is no run that can be resumed: move it away, or use --overwrite"
+        )
+
+
+def _list(changed: list[str]) -> str:
+    return "; ".join(changed[:4]) + (f"; and {len(changed) - 4} more" if len(changed) > 4 else "")

@@ -1,0 +1,243 @@
+"""Everything about a run that is settled before the first tile is read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsiseg.class_map import ClassMap
+from wsiseg.errors import UsageError
+from wsiseg.geometry import Region
+from wsiseg.inference.runtime import RuntimeChoice, choose_runtime
+from wsiseg.models import DEFAULT_MODEL, Model, ModelCard
+from wsiseg.pyramid.metadata import NgffVersion
+from wsiseg.pyramid.store import StoreLayout
+from wsiseg.run_record import fingerprint, package_versions
+from wsiseg.slides import brightfield_warning, resolve_mpp
+from wsiseg.slides.slide import Slide
+from wsiseg.tiling.frame import Frame, check_resolution, frame_at
+from wsiseg.tiling.grid import TileGrid
+from wsiseg.tiling.tissue import TissueMask, all_tissue, find_tissue
+from wsiseg.tiling.tissue_file import file_sha256, read_tissue_file
+
+RECORD_FORMAT = 1
+TILE_PX = 1024
+HALO_PX = 64
+PHOTO_TILE_PX = 2048
+PHOTO_HALO_PX = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictOptions:
+    """What a user can choose about one prediction."""
+
+    model: str | Path | Model = DEFAULT_MODEL
+    """Bundled name, path to a safetensors file, or a loaded model."""
+    slide_mpp: tuple[float, float] | None = None
+    """(x, y) um per level-0 pixel; overrides what the file says."""
+    roi: Region | None = None
+    """Level-0 rectangle to analyse; the rest becomes 255, not analysed."""
+    tissue: str = "auto"
+    """auto, none, or the path of a mask image or GeoJSON file."""
+    device: str = "auto"
+    runtime: str = "auto"
+    precision: str = "auto"
+    ngff: NgffVersion = "0.5"
+    """Version of OME-NGFF to write: 0.5 (zarr v3, sharded) or 0.4 (zarr v2)."""
+    image_mpp: float = 4.0
+    """um per pixel of the finest level of the image that is stored with the labels."""
+    tile_px: int | None = None
+    """Side of a tile without its halo, in label pixels; None takes the card's, or the default."""
+    halo_px: int | None = None
+    """Context on each side of a tile, in label pixels; None takes the card's, or the default."""
+    workers: int | None = None
+    """Blocks in work at once; None fits the machine. Does not change a byte of the result."""
+    overwrite: bool = False
+    """Start over even where the output exists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """A run, settled."""
+
+    slide: Slide
+    model: Model
+    choice: RuntimeChoice
+    frame: Frame
+    """Of the label map."""
+    image_frame: Frame
+    grid: TileGrid
+    roi: Region | None
+    """In label pixels."""
+    tissue: TissueMask
+    layout: StoreLayout
+    outside: tuple[int, int, int]
+    """RGB beyond the slide's edges."""
+    record: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def card(self) -> ModelCard:
+        """The model's card."""
+        return self.model.card
+
+    @property
+    def is_photo(self) -> bool:
+        """Whether sizes are in pixels, not micrometres."""
+        return self.card.domain == "photo"
+
+    @property
+    def pixel_mm2(self) -> float | None:
+        """Area of a label pixel; None for a photo."""
+        return None if self.is_photo else self.frame.pixel_mm2
+
+    def inside(self, region: Region) -> NDArray[np.bool_] | None:
+        """Return which pixels of a rectangle lie in the region of interest; None where all do."""
+        if self.roi is None or region.intersect(self.roi) == region:
+            return None
+        mask = np.zeros(region.shape, bool)
+        mask[region.intersect(self.roi).slices_in(region)] = True
+        return mask
+
+
+def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
+    """Settle a run: resolution, tissue, tiles, runtime, and the record of it all.
+
+    Reads only coarse levels. Raises InputRefusedError or UsageError, in one line, for what cannot be done.
+    """
+    card = model.card
+    photo = card.domain == "photo"
+    warnings = list(slide.warnings)
+    if photo:
+        frame = image_frame = _photo_frame(slide, options)
+        from wsiseg.models.normalise import shrink_of
+
+        shrink = shrink_of(card)
+        default_tile, default_halo = PHOTO_TILE_PX, PHOTO_HALO_PX
+    else:
+        if card.mpp is None:
+            raise UsageError(f"model {card.name}: its card has no mpp")
+        mpp = resolve_mpp(slide, options.slide_mpp)
+        warnings += [text for text in (brightfield_warning(slide), check_resolution(mpp, card.mpp)) if text]
+        frame = frame_at(slide.levels[0], mpp, card.mpp)
+        if not options.image_mpp >= min(frame.mpp):
+            raise UsageError(
+                f"--image-mpp {options.image_mpp:g} is finer than the labels ({min(frame.mpp):g} um/px): give that or more"
+            )
+        image_frame = frame_at(slide.levels[0], mpp, options.image_mpp)
+        shrink = 1
+        default_tile, default_halo = TILE_PX, HALO_PX
+    choice = choose_runtime(options.runtime, options.precision, options.device)
+    phase_px = model.network.input_multiple * shrink
+    fits = photo and max(frame.width_px, frame.height_px) <= PHOTO_TILE_PX
+    grid = TileGrid.fit(
+        frame.width_px,
+        frame.height_px,
+        tile_px=options.tile_px or card.tile_px or default_tile,
+        halo_px=0 if fits else _first(options.halo_px, card.halo_px, default_halo),
+        phase_px=phase_px,
+    )
+    roi = None if options.roi is None else _roi_in(frame, options.roi, slide)
+    tissue, tissue_record = _tissue(slide, frame, "none" if photo else options.tissue)
+    if tissue_record["mode"] != "none" and not (has_background(card.class_map)):
+        raise UsageError(f"model {card.name} has no background class with id 0 for glass: use --tissue none")
+    layout = StoreLayout(
+        version=options.ngff,
+        name=slide.name,
+        unit=None if photo else "micrometer",
+        label_shape=(frame.height_px, frame.width_px),
+        label_pixel=frame.mpp,
+        image_shape=(image_frame.height_px, image_frame.width_px),
+        image_pixel=image_frame.mpp,
+        block_px=grid.block_px,
+    )
+    path = Path(slide.source)
+    record = {
+        "format": RECORD_FORMAT,
+        "slide": {
+            "name": slide.name,
+            "backend": slide.backend,
+            "width_px": slide.levels[0].width_px,
+            "height_px": slide.levels[0].height_px,
+            "mpp": None if photo else list(mpp),
+            "fingerprint": fingerprint(path),
+        },
+        "model": {"name": card.name, "weights_sha256": card.weights_sha256, "domain": card.domain},
+        "runtime": asdict(choice),
+        "label_mpp": None if photo else list(frame.mpp),
+        "image_mpp": None if photo else list(image_frame.mpp),
+        "tile_px": [grid.tile_width_px, grid.tile_height_px],
+        "halo_px": grid.halo_px,
+        "block_px": grid.block_px,
+        "batch": 1,
+        "tissue": tissue_record,
+        "roi_l0": None
+        if options.roi is None
+        else [options.roi.x, options.roi.y, options.roi.width, options.roi.height],
+        "ngff": options.ngff,
+        "versions": package_versions(),
+    }
+    return RunPlan(
+        slide=slide,
+        model=model,
+        choice=choice,
+        frame=frame,
+        image_frame=image_frame,
+        grid=grid,
+        roi=roi,
+        tissue=tissue,
+        layout=layout,
+        outside=mean_colour(card) if photo else slide.background,
+        record=record,
+        warnings=warnings,
+    )
+
+
+def mean_colour(card: ModelCard) -> tuple[int, int, int]:
+    """Return the RGB that the network's normalisation maps nearest to 0: what its own padding looks like."""
+    mean = card.mean if card.channel_order == "rgb" else card.mean[::-1]
+    red, green, blue = (min(255, max(0, round(value))) for value in mean)
+    return red, green, blue
+
+
+def has_background(classes: ClassMap) -> bool:
+    """Return whether id 0 is there to say "no tissue"."""
+    return any(item.id == 0 and item.background for item in classes.classes)
+
+
+def _photo_frame(slide: Slide, options: PredictOptions) -> Frame:
+    level = slide.levels[0]
+    if options.slide_mpp is not None:
+        raise UsageError("--slide-mpp: the model is for photos, which have no physical size")
+    return Frame(mpp=(1.0, 1.0), width_px=level.width_px, height_px=level.height_px, factor_l0=(1.0, 1.0))
+
+
+def _roi_in(frame: Frame, roi_l0: Region, slide: Slide) -> Region:
+    level = slide.levels[0]
+    if roi_l0.width <= 0 or roi_l0.height <= 0 or not roi_l0.intersect(level.region).area:
+        raise UsageError(
+            f"--roi {roi_l0.x},{roi_l0.y},{roi_l0.width},{roi_l0.height} has no pixel of the slide's "
+            f"{level.width_px} x {level.height_px} level-0 pixels: give X,Y,W,H inside of it"
+        )
+    return frame.from_l0(roi_l0)
+
+
+def _tissue(slide: Slide, frame: Frame, how: str) -> tuple[TissueMask, dict[str, Any]]:
+    if how == "none":
+        return all_tissue(frame), {"mode": "none"}
+    if how == "auto":
+        mask, given = find_tissue(slide, frame), None
+    else:
+        path = Path(how)
+        mask, given = read_tissue_file(path, slide.levels[0], frame), file_sha256(path)
+    cells = hashlib.sha256(np.packbits(mask.cells).tobytes()).hexdigest()
+    return mask, {"mode": "auto" if given is None else "file", "file_sha256": given, "cells_sha256": cells}
+
+
+def _first(*values: int | None) -> int:
+    return next(value for value in values if value is not None)

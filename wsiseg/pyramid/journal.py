@@ -1,0 +1,113 @@
+"""What is done of a run, in a file beside the store, and the lock that keeps a second process out.
+
+`<id>.wsiseg-work/` exists only while a run is unfinished. It holds `lock`, which the system releases
+when its process dies, and `journal.jsonl`: the run record, then one line per finished task, each
+appended after its bytes are on the disk. A torn last line is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from wsiseg.errors import UsageError
+
+Json = dict[str, Any]
+
+
+class Journal:
+    """The journal of one output, held by this process until `close` or `finish`."""
+
+    def __init__(self, folder: Path, output: Path) -> None:
+        """Take the lock. Raises UsageError where another process has it."""
+        self.folder = folder
+        self.tasks: dict[str, Json] = {}
+        """Finished tasks by key."""
+        self.header: Json | None = None
+        self.created = False
+        """Whether the store's metadata was written whole."""
+        self._write_lock = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(str(folder / "lock"), timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise UsageError(
+                f"{output} is being written by another process: wait for it, or give another -o"
+            ) from error
+        self._path = folder / "journal.jsonl"
+        self._load()
+
+    def _load(self) -> None:
+        """Read what a run before this one finished, and cut off a line that it could not finish."""
+        whole = 0
+        if self._path.is_file():
+            with self._path.open("rb") as file:
+                for line in file:
+                    entry = _parse(line)
+                    if entry is None:
+                        break
+                    whole += len(line)
+                    if "record" in entry:
+                        self.header = entry
+                    elif entry.get("created"):
+                        self.created = True
+                    elif isinstance(entry.get("task"), str):
+                        self.tasks[entry["task"]] = entry
+            os.truncate(self._path, whole)
+
+    def begin(self, header: Json) -> None:
+        """Forget everything and start over with this header (it has the key `record`)."""
+        self.tasks, self.header, self.created = {}, header, False
+        self._path.unlink(missing_ok=True)
+        self._append(header)
+
+    def store_created(self) -> None:
+        """Say that the store's metadata is whole."""
+        self._append({"created": True})
+        self.created = True
+
+    def done(self, task: str, **facts: Any) -> None:
+        """Say that a task's bytes are on the disk."""
+        entry = {"task": task, **facts}
+        self._append(entry)
+        self.tasks[task] = entry
+
+    def keep(self, intact: Callable[[str, Json], bool]) -> int:
+        """Forget tasks whose files are no longer what was written; return how many are left."""
+        self.tasks = {task: entry for task, entry in self.tasks.items() if intact(task, entry)}
+        return len(self.tasks)
+
+    def close(self) -> None:
+        """Let go of the lock; the journal stays for the next run."""
+        self._lock.release()
+
+    def finish(self) -> None:
+        """Remove the folder: the run is finished."""
+        self._path.unlink(missing_ok=True)
+        self._lock.release()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _append(self, entry: Json) -> None:
+        line = json.dumps(entry, separators=(",", ":"), sort_keys=True) + "\n"
+        with self._write_lock, self._path.open("ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _parse(line: bytes) -> Json | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None

@@ -1,0 +1,59 @@
+"""The levels of a label or image pyramid: their sizes, and one exact 2x step down. Pure NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsiseg.class_map import NOT_ANALYSED, UNREAD
+from wsiseg.geometry import ceil_div
+
+COARSEST_PX = 512
+"""Levels are added until the longer side is at most this."""
+
+
+def level_shapes(height_px: int, width_px: int) -> list[tuple[int, int]]:
+    """Return (rows, columns) of every level, the finest first; each is half of the one before, rounded up."""
+    shapes = [(height_px, width_px)]
+    while max(shapes[-1]) > COARSEST_PX:
+        shapes.append(half_shape(shapes[-1]))
+    return shapes
+
+
+def half_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the next coarser level's (rows, columns)."""
+    return ceil_div(shape[0], 2), ceil_div(shape[1], 2)
+
+
+def halve_labels(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Take the most frequent of each 2x2 pixels; (rows, columns) to half of it, rounded up.
+
+    Ties: unread (254) wins, so that damage stays in sight; not analysed (255) loses to anything that
+    was; among classes the first in reading order. Pixels beyond an odd edge have no vote.
+    """
+    rows, columns = half_shape(labels.shape)
+    absent = np.int16(-1)
+    padded = np.full((rows * 2, columns * 2), absent, np.int16)
+    padded[: labels.shape[0], : labels.shape[1]] = labels
+    votes = [padded[row::2, column::2] for row in (0, 1) for column in (0, 1)]
+    best_score = np.full((rows, columns), -1, np.int16)
+    best = np.zeros((rows, columns), np.int16)
+    for candidate in votes:
+        count = sum((candidate == other).astype(np.int16) for other in votes)
+        score = count * np.int16(4) + np.where(
+            candidate == UNREAD, 2, np.where(candidate == NOT_ANALYSED, 0, 1)
+        )
+        score = np.where(candidate == absent, np.int16(-1), score)
+        better = score > best_score
+        best = np.where(better, candidate, best)
+        best_score = np.where(better, score, best_score)
+    return best.astype(np.uint8)
+
+
+def halve_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Average each 2x2 pixels, rounded half up; (channels, rows, columns). An odd edge is repeated."""
+    channels, height, width = image.shape
+    rows, columns = half_shape((height, width))
+    padded = np.pad(image, ((0, 0), (0, rows * 2 - height), (0, columns * 2 - width)), mode="edge")
+    total = padded.reshape(channels, rows, 2, columns, 2).sum((2, 4), dtype=np.uint16)
+    return ((total + 2) >> 2).astype(np.uint8)

@@ -1,0 +1,136 @@
+"""A slide seen at one physical resolution: which level to read and how its pixels map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsiseg.errors import InputRefusedError
+from wsiseg.geometry import Region
+from wsiseg.slides.slide import RGB, Level, Slide
+from wsiseg.tiling.resample import area_any, area_mean, source_region
+
+LEVEL_TOLERANCE = 0.005
+"""A level at most this much coarser than the target still counts as fine enough."""
+COARSE_LIMIT = 0.25
+"""A slide that is coarser than the network's mpp by more than this is refused."""
+STRIP_SOURCE_PX = 4_000_000
+"""Source pixels read at once: bounds memory however far the slide's levels lie apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A grid of pixels of `mpp` over a slide; its origin is the slide's top left corner."""
+
+    mpp: tuple[float, float]
+    """(x, y) um per pixel; (1, 1) px for a photo."""
+    width_px: int
+    height_px: int
+    factor_l0: tuple[float, float]
+    """(x, y) level-0 pixels per pixel of this frame."""
+
+    @property
+    def pixel_mm2(self) -> float:
+        """Area of one pixel, mm2."""
+        return self.mpp[0] * self.mpp[1] * 1e-6
+
+    def from_l0(self, region_l0: Region) -> Region:
+        """Return the pixels that a level-0 rectangle touches, clipped to the frame."""
+        fx, fy = self.factor_l0
+        x, y = math.floor(region_l0.x / fx + 1e-9), math.floor(region_l0.y / fy + 1e-9)
+        right, bottom = math.ceil(region_l0.right / fx - 1e-9), math.ceil(region_l0.bottom / fy - 1e-9)
+        return Region(x, y, right - x, bottom - y).intersect(Region(0, 0, self.width_px, self.height_px))
+
+
+def frame_at(level_0: Level, slide_mpp: tuple[float, float], mpp: float) -> Frame:
+    """Return the frame of `mpp` um/px over a slide, or of the slide's own where that is coarser."""
+    own = (max(mpp, slide_mpp[0]), max(mpp, slide_mpp[1]))
+    factor = (own[0] / slide_mpp[0], own[1] / slide_mpp[1])
+    return Frame(
+        mpp=own,
+        width_px=max(1, math.ceil(level_0.width_px / factor[0] - 1e-6)),
+        height_px=max(1, math.ceil(level_0.height_px / factor[1] - 1e-6)),
+        factor_l0=factor,
+    )
+
+
+def check_resolution(slide_mpp: tuple[float, float], model_mpp: float) -> str | None:
+    """Return a warning for a slide that is a little coarser than the network's mpp.
+
+    Raises InputRefusedError for one that is much coarser: detail that was never scanned cannot be added.
+    """
+    coarsest = max(slide_mpp)
+    if coarsest > model_mpp * (1 + COARSE_LIMIT):
+        raise InputRefusedError(
+            f"the slide has {coarsest:g} um/px, but the model needs {model_mpp:g} um/px or finer: "
+            f"scan at a higher magnification, use another model, or correct --slide-mpp"
+        )
+    if coarsest > model_mpp * 1.01:
+        return f"the slide ({coarsest:g} um/px) is coarser than the model's {model_mpp:g} um/px: labels are less sure"
+    return None
+
+
+def choose_level(levels: Sequence[Level], factor_l0: tuple[float, float]) -> int:
+    """Return the coarsest level that is as fine as the frame; level 0 where none is."""
+    limit = min(factor_l0) * (1 + LEVEL_TOLERANCE)
+    fine = [number for number, level in enumerate(levels) if level.downsample <= limit]
+    return max(fine, key=lambda number: levels[number].downsample, default=0)
+
+
+class FrameReader:
+    """Reads rectangles of a frame from a slide's nearest finer level."""
+
+    def __init__(self, slide: Slide, frame: Frame, outside: tuple[int, int, int] | None = None) -> None:
+        self.slide = slide
+        self.frame = frame
+        self.level = choose_level(slide.levels, frame.factor_l0)
+        downsample = slide.levels[self.level].downsample
+        self.factor = (_near(frame.factor_l0[0] / downsample), _near(frame.factor_l0[1] / downsample))
+        self.outside = outside
+
+    def read(self, region: Region) -> tuple[RGB, NDArray[np.bool_] | None]:
+        """Read a rectangle of the frame, which may reach beyond the slide.
+
+        Returns RGB (region.height, region.width, 3) uint8, and (rows, columns) bool that marks what
+        could not be decoded, or None where all could. What lies outside the slide is its background.
+        """
+        rgb: RGB = np.empty((region.height, region.width, 3), np.uint8)
+        unread: NDArray[np.bool_] | None = None
+        source_px_per_row = max(1.0, region.width * self.factor[0] * self.factor[1])
+        rows = max(1, int(STRIP_SOURCE_PX / source_px_per_row))
+        for top in range(0, region.height, rows):
+            strip = Region(region.x, region.y + top, region.width, min(rows, region.height - top))
+            part, missing = self._read_strip(strip)
+            rgb[top : top + strip.height] = part
+            if missing is not None:
+                if unread is None:
+                    unread = np.zeros(region.shape, bool)
+                unread[top : top + strip.height] = missing
+        if self.outside is not None:
+            self._fill_outside(rgb, region)
+        return rgb, unread
+
+    def _read_strip(self, strip: Region) -> tuple[RGB, NDArray[np.bool_] | None]:
+        source_at = source_region(strip, self.factor)
+        source, missing = self.slide.read_region_masked(self.level, source_at)
+        rgb = area_mean(source, source_at, strip, self.factor)
+        return rgb, area_any(missing, source_at, strip, self.factor) if missing.any() else None
+
+    def _fill_outside(self, rgb: RGB, region: Region) -> None:
+        inside = region.intersect(Region(0, 0, self.frame.width_px, self.frame.height_px))
+        if inside == region:
+            return
+        rows, columns = inside.slices_in(region)
+        kept = rgb[rows, columns].copy()
+        rgb[:] = self.outside
+        rgb[rows, columns] = kept
+
+
+def _near(factor: float) -> float:
+    """Take a factor that is whole but for float error as whole."""
+    whole = round(factor)
+    return float(whole) if whole and abs(factor - whole) < 1e-9 * factor else factor

@@ -1,0 +1,118 @@
+"""Where a slide has tissue, decided from its coarse levels, so that empty glass is never read in full.
+
+The verdict is a grid of cells. A cell is a power of two of label pixels wide (about 32 um), so it falls
+on whole pixels of the label pyramid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from skimage.morphology import disk, remove_small_objects
+
+from wsiseg.geometry import Region, ceil_div
+from wsiseg.slides.slide import RGB, Slide
+from wsiseg.tiling.frame import Frame, FrameReader
+
+CELL_UM = 32.0
+PIXELS_PER_CELL = 4
+CHROMA_LIMITS = (7.0, 18.0)
+"""Otsu's threshold on chroma is held in here: a slide that is all tissue, or all glass, has no two modes."""
+DARK = 170
+"""Grey level under which a pixel is looked at whatever its chroma (ink, folds, pigment, dark stain)."""
+SMALLEST_PX = 12
+"""Specks below this many pixels of 8 um (about 0.0008 mm2) are dust or noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class TissueMask:
+    """Boolean cells over a label map."""
+
+    cells: NDArray[np.bool_]
+    """(rows, columns); True has tissue and goes to the network."""
+    cell_px: int
+    """Side of a cell in label pixels."""
+
+    def any_in(self, region: Region) -> bool:
+        """Return whether a rectangle of the label map touches a cell with tissue."""
+        cell = self.cell_px
+        return bool(
+            self.cells[
+                max(0, region.y) // cell : ceil_div(region.bottom, cell),
+                max(0, region.x) // cell : ceil_div(region.right, cell),
+            ].any()
+        )
+
+    def pixels(self, region: Region) -> NDArray[np.bool_]:
+        """Return the mask of a rectangle inside the label map, (region.height, region.width) bool."""
+        rows = np.arange(region.y, region.bottom) // self.cell_px
+        columns = np.arange(region.x, region.right) // self.cell_px
+        return self.cells[np.ix_(rows, columns)]
+
+
+def cell_px_for(label_mpp: tuple[float, float]) -> int:
+    """Return the power of two of label pixels nearest to CELL_UM, from 8 to 512."""
+    exponent = round(float(np.log2(CELL_UM / min(label_mpp))))
+    return int(2 ** min(9, max(3, exponent)))
+
+
+def cell_shape(frame: Frame, cell_px: int) -> tuple[int, int]:
+    """Return (rows, columns) of the cells over a label frame."""
+    return ceil_div(frame.height_px, cell_px), ceil_div(frame.width_px, cell_px)
+
+
+def all_tissue(frame: Frame) -> TissueMask:
+    """Return a mask that sends everything to the network."""
+    cell_px = cell_px_for(frame.mpp)
+    return TissueMask(np.ones(cell_shape(frame, cell_px), bool), cell_px)
+
+
+def find_tissue(slide: Slide, label_frame: Frame) -> TissueMask:
+    """Find tissue by its colour at about 8 um/px: stained tissue has chroma, glass has next to none.
+
+    What cannot be read counts as tissue, so that it is tried at full resolution and not passed over.
+    """
+    cell_px = cell_px_for(label_frame.mpp)
+    rows, columns = cell_shape(label_frame, cell_px)
+    step = cell_px / PIXELS_PER_CELL
+    coarse = Frame(
+        mpp=(label_frame.mpp[0] * step, label_frame.mpp[1] * step),
+        width_px=columns * PIXELS_PER_CELL,
+        height_px=rows * PIXELS_PER_CELL,
+        factor_l0=(label_frame.factor_l0[0] * step, label_frame.factor_l0[1] * step),
+    )
+    reader = FrameReader(slide, coarse, outside=slide.background)
+    chroma = np.zeros((coarse.height_px, coarse.width_px), np.uint8)
+    look = np.zeros_like(chroma, dtype=bool)
+    strip_rows = 64
+    for top in range(0, coarse.height_px, strip_rows):
+        strip = Region(0, top, coarse.width_px, min(strip_rows, coarse.height_px - top))
+        rgb, unread = reader.read(strip)
+        chroma[top : top + strip.height], dark = _features(rgb)
+        look[top : top + strip.height] = dark if unread is None else dark | unread
+    tissue = _clean(chroma > _threshold(chroma)) | look
+    cells = tissue.reshape(rows, PIXELS_PER_CELL, columns, PIXELS_PER_CELL).any((1, 3))
+    return TissueMask(ndimage.binary_dilation(cells, np.ones((3, 3), bool)), cell_px)
+
+
+def _features(rgb: RGB) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return chroma (largest minus smallest channel) and whether the pixel is dark."""
+    return rgb.max(2) - rgb.min(2), rgb.mean(2) < DARK
+
+
+def _threshold(chroma: NDArray[np.uint8]) -> float:
+    lowest, highest = CHROMA_LIMITS
+    if chroma.min() == chroma.max():
+        return highest
+    return float(np.clip(threshold_otsu(chroma), lowest, highest))
+
+
+def _clean(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Join what is a few pixels apart, then drop specks."""
+    closed = ndimage.binary_closing(np.pad(mask, 3), disk(2))[3:-3, 3:-3] | mask
+    kept: NDArray[np.bool_] = remove_small_objects(closed, max_size=SMALLEST_PX - 1)
+    return kept
