@@ -1,0 +1,1 @@
+"""H&E-like slides with truth, generated."""
