@@ -10,10 +10,15 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from wsiseg.errors import SlideReadError
 from wsiseg.geometry import Region
 
 RGB = NDArray[np.uint8]
 """(rows, columns, 3) uint8."""
+
+
+class SlideClosedError(SlideReadError):
+    """Reading after `close()`: a mistake of the caller, never a damaged file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +65,30 @@ class Slide(Protocol):
         """
         ...
 
+    def read_region_masked(self, level: int, region: Region) -> tuple[RGB, NDArray[np.bool_]]:
+        """Read as `read_region` does, and say what could not be decoded instead of raising.
+
+        Returns the pixels and (region.height, region.width) bool, True where unread; unread pixels
+        have the background colour. What counts as one unreadable piece is the file's tile or chunk,
+        or a square of 256 px on the level's grid (cut by the region) where the backend does not know
+        them. Raises SlideClosedError after `close()`.
+        """
+        ...
+
     def associated_images(self) -> Mapping[str, tuple[int, int]]:
         """Return (width, height) of the label, macro, thumbnail...; they are never copied into outputs."""
         ...
 
     def reopen(self) -> Slide:
-        """Return the same slide on a fresh handle. This one stays open; it may be dead after an error."""
+        """Return the same slide on a fresh handle; this one stays open and is closed on its own.
+
+        For use in another thread or process, never needed after an error: a handle of a library that
+        dies with its first error is replaced inside.
+        """
         ...
 
     def close(self) -> None:
-        """Release the file. Reading afterwards raises SlideReadError."""
+        """Release the file. Reading afterwards raises SlideClosedError."""
         ...
 
     def __enter__(self) -> Self: ...

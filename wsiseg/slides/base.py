@@ -1,0 +1,132 @@
+"""What all backends do alike: checks, clipping to the level, and errors that say where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsiseg.errors import SlideReadError
+from wsiseg.geometry import Region
+from wsiseg.slides.masked import read_by_quarters
+from wsiseg.slides.slide import RGB, Level, SlideClosedError
+
+WHITE = (255, 255, 255)
+
+
+class SlideBase:
+    """Base of the backends: they fill the fields of `Slide` and read what lies inside a level."""
+
+    backend = ""
+
+    def __init__(self, source: str, name: str) -> None:
+        self.source = source
+        self.name = name
+        self.vendor = "unknown"
+        self.levels: tuple[Level, ...] = ()
+        self.mpp: tuple[float, float] | None = None
+        self.objective_power: float | None = None
+        self.background = WHITE
+        self.warnings: tuple[str, ...] = ()
+        self._closed = False
+
+    def read_region(self, level: int, region: Region) -> RGB:
+        """See `Slide.read_region`."""
+        out, inside = self._prepare(level, region)
+        if inside.area:
+            out[inside.slices_in(region)] = self._read_inside(level, inside)
+        return out
+
+    def read_region_masked(self, level: int, region: Region) -> tuple[RGB, NDArray[np.bool_]]:
+        """See `Slide.read_region_masked`."""
+        out, inside = self._prepare(level, region)
+        unread = np.zeros(region.shape, dtype=np.bool_)
+        if inside.area:
+            where = inside.slices_in(region)
+            out[where], unread[where] = self._read_inside_masked(level, inside)
+        return out, unread
+
+    def associated_images(self) -> Mapping[str, tuple[int, int]]:
+        """See `Slide.associated_images`."""
+        return {}
+
+    def reopen(self) -> Self:
+        """See `Slide.reopen`."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """See `Slide.close`."""
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{level.width_px} x {level.height_px}" for level in self.levels)
+        return f"<{self.backend} slide {self.name!r}: {sizes}>"
+
+    # For the backends.
+
+    def _read_inside(self, level: int, inside: Region) -> RGB:
+        """Read a rectangle of positive area inside the level; SlideReadError where any part fails."""
+        raise NotImplementedError
+
+    def _read_inside_masked(self, level: int, inside: Region) -> tuple[RGB, NDArray[np.bool_]]:
+        """Read the same with a mask, True where unread; backends that know their tiles replace this."""
+        return read_by_quarters(self, level, inside)
+
+    def _prepare(self, level: int, region: Region) -> tuple[RGB, Region]:
+        self._check_open()
+        if not 0 <= level < len(self.levels):
+            raise ValueError(f"{self.name}: level {level}: expected 0 to {len(self.levels) - 1}")
+        if region.width < 0 or region.height < 0:
+            raise ValueError(
+                f"{self.name}: region of {region.width} x {region.height} px: expected 0 or more"
+            )
+        out = np.empty((*region.shape, 3), dtype=np.uint8)
+        inside = region.intersect(self.levels[level].region)
+        if inside != region:
+            out[:] = self.background
+        return out, inside
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SlideClosedError(f"{self.name}: the slide is closed: open it again before reading")
+
+    def _unreadable(self, level: int, region: Region, why: object) -> SlideReadError:
+        where = f"level {level}, x {region.x}, y {region.y}, {region.width} x {region.height} px"
+        return SlideReadError(f"{self.name}: {where}: cannot be read: {one_line(why)}")
+
+
+def one_line(value: object, limit: int = 300) -> str:
+    """Return a library's message in one line that fits into ours."""
+    text = " ".join(str(value).split()) or type(value).__name__
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def build_levels(sizes: Sequence[tuple[int, int]]) -> tuple[Level, ...]:
+    """Return levels for (width, height) in px, finest first.
+
+    The factor is a whole number f where the sizes allow one (both sides within a pixel of w0 / f):
+    that a level's size was rounded does not change its scale. Of several, as small levels allow, a
+    power of two is taken, else the nearest to the mean of the two ratios. Where there is none it is
+    that mean, as in OpenSlide.
+    """
+    width0, height0 = sizes[0]
+    levels = []
+    for width, height in sizes:
+        ratio = (width0 / width + height0 / height) / 2
+        near = {2 ** round(math.log2(max(1.0, ratio))), round(ratio), math.floor(ratio), math.ceil(ratio)}
+        whole = [f for f in near if f and abs(width0 / f - width) < 1 and abs(height0 / f - height) < 1]
+        factor = min(whole, key=lambda f: (f & (f - 1) != 0, abs(f - ratio))) if whole else ratio
+        levels.append(Level(width, height, float(factor)))
+    return tuple(levels)
