@@ -60,4 +60,5 @@ class ColourBaseline:
 
     def predict(self, rgb: NDArray[np.uint8], *, balanced: bool) -> NDArray[np.uint8]:
         """Return (rows, columns) uint8: the class of each pixel, always one of `ids`."""
-        return np.take(self.decisions(balanced=balanced), _bins(rgb))
+        bins = _bins(rgb)
+        return self.decisions(balanced=balanced)[bins.ravel()].reshape(bins.shape)

@@ -43,7 +43,7 @@ def segment_picture(
         best = logits[0, channels].argmax(dim=0).numpy()[:height, :width]
     network.train(was_training)
     table = np.asarray(among or ids, np.uint8)
-    return table.take(best)
+    return table[best.ravel()].reshape(best.shape)
 
 
 def score_pictures(

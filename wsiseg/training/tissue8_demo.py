@@ -118,7 +118,7 @@ def main() -> None:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     config = read_training_config(given.config)
-    network, normalisation = train(config, given.cache, given.workers)
+    _network, normalisation = train(config, given.cache, given.workers)
     log.info("done %s", normalisation)
 
 
