@@ -68,7 +68,7 @@ def _write_pyramid(path: Path, rgb: NDArray[np.uint8], mpp: float, description: 
             tiff.write(
                 level,
                 tile=(TILE_PX, TILE_PX),
-                photometric="ycbcr",
+                photometric="rgb",  # of the array; in the file it becomes YCbCr
                 subsampling=(2, 2),
                 compression="jpeg",
                 compressionargs={"level": _QUALITY},
