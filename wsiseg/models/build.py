@@ -120,9 +120,7 @@ def _encoder_options(name: str, options: dict[str, Any]) -> EncoderOptions:
     return chosen
 
 
-def _check_known(
-    name: str, options: dict[str, Any], known: list[str], elsewhere: Sequence[str] = ()
-) -> None:
+def _check_known(name: str, options: dict[str, Any], known: list[str], elsewhere: Sequence[str] = ()) -> None:
     for option in options:
         if option in known:
             continue

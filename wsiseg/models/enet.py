@@ -17,27 +17,23 @@ from wsiseg.models.network import SegmentationNetwork
 
 
 def pool(x: Tensor) -> tuple[Tensor, Tensor]:
-    """2x2 max-pooling: (N, C, H, W) -> values and, 0..3 in reading order, their places, both (N, C, H/2, W/2)."""
-    batch, channels, height, width = x.shape
-    corners = F.pixel_unshuffle(x, 2).reshape(batch, channels, 4, height // 2, width // 2)
-    place = corners.argmax(dim=2)
-    return F.max_pool2d(x, 2), place
+    """2x2 max-pooling: (N, C, H, W) -> values and places (0..3, reading order), (N, C, H/2, W/2) each."""
+    corners = [x[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+    return F.max_pool2d(x, 2), torch.stack(corners).argmax(dim=0)
 
 
 def unpool(x: Tensor, place: Tensor) -> Tensor:
     """Put each value where the pooling took it from, zeros elsewhere: (N, C, H, W) -> (N, C, 2H, 2W)."""
-    batch, channels, height, width = x.shape
-    corner = torch.arange(4, device=x.device).reshape(1, 1, 4, 1, 1)
-    spread = x.unsqueeze(2) * (place.unsqueeze(2) == corner).to(x.dtype)
-    return F.pixel_shuffle(spread.reshape(batch, channels * 4, height, width), 2)
+    corners = [x * (place == corner).to(x.dtype) for corner in range(4)]
+    top = torch.stack(corners[:2], dim=-1).flatten(-2)  # (N, C, H, 2W)
+    bottom = torch.stack(corners[2:], dim=-1).flatten(-2)
+    return torch.stack([top, bottom], dim=-2).flatten(-3, -2)
 
 
 class Bottleneck(nn.Module):
     """1x1 to a quarter, a main convolution, 1x1 back, dropout; added to the input; PReLU."""
 
-    def __init__(
-        self, channels: int, *, dropout: float, dilation: int = 1, asymmetric: bool = False
-    ) -> None:
+    def __init__(self, channels: int, *, dropout: float, dilation: int = 1, asymmetric: bool = False) -> None:
         super().__init__()
         narrow = channels // 4
         main: list[nn.Module]
@@ -48,7 +44,9 @@ class Bottleneck(nn.Module):
             ]
         else:
             main = [nn.Conv2d(narrow, narrow, 3, padding=dilation, dilation=dilation, bias=False)]
-        self.extension = _extension(nn.Conv2d(channels, narrow, 1, bias=False), main, narrow, channels, dropout)
+        self.extension = _extension(
+            nn.Conv2d(channels, narrow, 1, bias=False), main, narrow, channels, dropout
+        )
         self.act = nn.PReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,7 +56,7 @@ class Bottleneck(nn.Module):
 
 
 class DownBottleneck(nn.Module):
-    """As above, halving the size: 2x2 stride 2 first; the main path is max-pooled and zero-padded in depth."""
+    """As above, halving the size: 2x2 stride 2 first; the main path is max-pooled, and padded in depth."""
 
     def __init__(self, in_channels: int, out_channels: int, *, dropout: float) -> None:
         super().__init__()
@@ -70,14 +68,16 @@ class DownBottleneck(nn.Module):
             out_channels,
             dropout,
         )
-        self.extra = out_channels - in_channels
+        self.narrower = in_channels
         self.act = nn.PReLU(out_channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, in, H, W) -> (N, out, H/2, W/2) and the places of the maxima (N, in, H/2, W/2)."""
         main, place = pool(x)
-        main = F.pad(main, (0, 0, 0, 0, 0, self.extra))
-        return self.act(main + self.extension(x)), place
+        extension = self.extension(x)
+        # The main path has fewer channels; adding it to the first ones is the paper's zero-padding.
+        total = torch.cat([main + extension[:, : self.narrower], extension[:, self.narrower :]], dim=1)
+        return self.act(total), place
 
 
 class UpBottleneck(nn.Module):

@@ -76,7 +76,7 @@ class ESPNetEncoder(SegmentationNetwork):
         self.level2_channels = 128 + image
 
     def features(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return level 1 raw and normalised (16; 16 or 19, at H/2), level 2 (128 or 131, H/4), logits (C, H/8)."""
+        """Return level 1 raw (16) and normalised (16 or 19), level 2 (128 or 131, H/4), logits (C, H/8)."""
         raw1 = self.level1(image)
         reinforced = self.pyramid(image) if self.pyramid is not None else ()
         out1 = self.norm1(torch.cat([raw1, *reinforced[:1]], dim=1))

@@ -37,7 +37,7 @@ CITYSCAPES_VOID = ClassMap(
 
 
 def unnamed(count: int) -> ClassMap:
-    """Return classes named by their channel, in distinct colours: for weights whose order is not documented."""
+    """Return classes named by channel, in distinct colours: for weights whose order is not documented."""
     return ClassMap(
         classes=tuple(
             LabelClass(id=index, name=f"channel {index}", colour=_bits(index + 1)) for index in range(count)

@@ -1,4 +1,4 @@
-"""The ESPNet authors' checkpoints: recognised by their tensors, loaded without running their pickle's code."""
+"""The ESPNet authors' checkpoints: recognised by their tensors; no code in their pickle is run."""
 
 from __future__ import annotations
 
@@ -80,14 +80,24 @@ def import_released(path: Path, *, name: str, classes: ClassMap | None = None) -
 def _read(data: bytes, where: str) -> dict[str, Tensor]:
     try:
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputRefusedError(
             f"{where}: is no checkpoint of plain tensors ({first[:120]}): nothing in it was run; "
             "expected one of the ESPNet authors' .pth files"
         ) from error
     if not isinstance(found, dict) or not found:
-        raise InputRefusedError(f"{where}: holds a {type(found).__name__}: expected a mapping of names to tensors")
+        raise InputRefusedError(
+            f"{where}: holds a {type(found).__name__}: expected a mapping of names to tensors"
+        )
     for key, value in found.items():
         if not isinstance(key, str) or not isinstance(value, Tensor) or value.dtype != torch.float32:
             raise InputRefusedError(f"{where}: {str(key)[:80]!r} is no float32 tensor: expected only such")
@@ -109,7 +119,9 @@ def rename(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:
             renamed[f"encoder.{new}" if full and in_encoder else new] = value
     if unknown:
         shown = ", ".join(unknown[:4]) + (f" and {len(unknown) - 4} more" if len(unknown) > 4 else "")
-        raise InputRefusedError(f"{where}: is no ESPNet checkpoint that wsiseg knows; keys that did not fit: {shown}")
+        raise InputRefusedError(
+            f"{where}: is no ESPNet checkpoint that wsiseg knows; keys that did not fit: {shown}"
+        )
     return renamed
 
 
@@ -134,7 +146,9 @@ def recognise(tensors: dict[str, Tensor], where: str) -> Architecture:
     prefix = "encoder." if full else ""
     classifier = tensors.get(f"{prefix}classifier.weight")
     if classifier is None or classifier.dim() != 4:
-        raise InputRefusedError(f"{where}: has no classifier: expected the key {prefix}classifier.conv.weight")
+        raise InputRefusedError(
+            f"{where}: has no classifier: expected the key {prefix}classifier.conv.weight"
+        )
     options: dict[str, bool | int | str] = {}
     for level in ("2", "3"):
         found = {
@@ -143,7 +157,9 @@ def recognise(tensors: dict[str, Tensor], where: str) -> Architecture:
             if (match := re.match(rf"{re.escape(prefix)}level{level}\.(\d{{1,4}})\.", key))
         }
         if not found or found != set(range(len(found))) or len(found) > MAX_ALPHA:
-            raise InputRefusedError(f"{where}: the modules of level {level} are not numbered 0, 1, 2 ... without gaps")
+            raise InputRefusedError(
+                f"{where}: the modules of level {level} are not numbered 0, 1, 2 ... without gaps"
+            )
         options[f"alpha{level}"] = len(found)
     classes = int(classifier.shape[0])
     if full:
@@ -165,7 +181,10 @@ def _card(
     count = architecture.num_classes
     data, note, known = "unknown", "", classes or unnamed(count)
     if count == 20:
-        data, known = "Cityscapes (2,975 finely labelled images), sub-sampled by 2", classes or CITYSCAPES_VOID
+        data, known = (
+            "Cityscapes (2,975 finely labelled images), sub-sampled by 2",
+            classes or CITYSCAPES_VOID,
+        )
         note = "Channel 19 is void; it was trained as a class and is never given to a pixel here."
     elif count == 12 and classes is None:
         data, note = "CamVid", _CAMVID_NOTE
