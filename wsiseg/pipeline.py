@@ -95,7 +95,7 @@ def segment_slide(
                 summary["classes"],
                 summary["areas"],
                 um_per_px,
-                title=f"{slide.name} \u2014 {plan.card.name}",
+                title=f"{slide.name}: {plan.card.name}",
                 note=summary["notice"],
             )
             write_json(paths.summary, summary)

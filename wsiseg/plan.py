@@ -16,7 +16,7 @@ from wsiseg.geometry import Region
 from wsiseg.inference.runtime import RuntimeChoice, choose_runtime
 from wsiseg.models import DEFAULT_MODEL, Model, ModelCard
 from wsiseg.pyramid.metadata import NgffVersion
-from wsiseg.pyramid.store import StoreLayout
+from wsiseg.pyramid.store import CHUNK_PX, StoreLayout
 from wsiseg.run_record import fingerprint, package_versions
 from wsiseg.slides import brightfield_warning, resolve_mpp
 from wsiseg.slides.slide import Slide
@@ -55,6 +55,8 @@ class PredictOptions:
     """Side of a tile without its halo, in label pixels; None takes the card's, or the default."""
     halo_px: int | None = None
     """Context on each side of a tile, in label pixels; None takes the card's, or the default."""
+    block_px: int = 2048
+    """Side of a block in label pixels: the unit of work, of resume and of storage; a multiple of 512."""
     workers: int | None = None
     """Blocks in work at once; None fits the machine. Does not change a byte of the result."""
     overwrite: bool = False
@@ -110,6 +112,8 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
 
     Reads only coarse levels. Raises InputRefusedError or UsageError, in one line, for what cannot be done.
     """
+    if options.block_px <= 0 or options.block_px % CHUNK_PX:
+        raise UsageError(f"block_px is {options.block_px}: expected a multiple of {CHUNK_PX}")
     card = model.card
     photo = card.domain == "photo"
     warnings = list(slide.warnings)
@@ -138,9 +142,10 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
     grid = TileGrid.fit(
         frame.width_px,
         frame.height_px,
-        tile_px=options.tile_px or card.tile_px or default_tile,
+        tile_px=min(options.tile_px or card.tile_px or default_tile, options.block_px),
         halo_px=0 if fits else _first(options.halo_px, card.halo_px, default_halo),
         phase_px=phase_px,
+        block_px=options.block_px,
     )
     roi = None if options.roi is None else _roi_in(frame, options.roi, slide)
     tissue, tissue_record = _tissue(slide, frame, "none" if photo else options.tissue)

@@ -128,7 +128,7 @@ def _legend(draw: ImageDraw.ImageDraw, at: tuple[int, int], rows: list[Json], ar
     for colour, name, area, percent in entries:
         draw.rectangle([x, y, x + 22, y + 22], fill=colour, outline=(150, 150, 150))
         draw.text((x + 32, y - 2), str(name), INK, _font(16))
-        amount = f"{area:.3f} mm\u00b2" if unit == "mm2" else f"{area:,} px"
+        amount = f"{area:.3f} mm2" if unit == "mm2" else f"{area:,} px"
         draw.text(
             (x + 32, y + 14), amount if percent is None else f"{percent:.1f} %   {amount}", QUIET, _font(12)
         )
@@ -143,7 +143,7 @@ def _scale_bar(
     length_um = max(step * power for step in (1, 2, 5) if step * power <= wish)
     length_px = round(length_um / um_per_px)
     x, y = corner[0] + 16, corner[1] + size[1] - 22
-    text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} \u00b5m"
+    text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} um"
     draw.rectangle([x - 8, y - 24, x + max(length_px, 60) + 8, y + 12], fill="white")
     draw.rectangle([x, y, x + length_px, y + 5], fill=INK)
     draw.text((x, y - 22), text, INK, _font(15))

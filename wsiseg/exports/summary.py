@@ -19,11 +19,14 @@ AREAS = ("no_tissue", "unread", "not_analysed")
 
 
 def total_counts(counts: Iterable[Mapping[str, Any]]) -> Json:
-    """Add up the pixel counts of all blocks: `predicted` by class id (as text), and each of AREAS."""
+    """Add up the pixel counts of all blocks: `predicted` by class id, and each of AREAS.
+
+    Ids are whole numbers in a block that was just computed, and text in one from a journal.
+    """
     total: Json = {"predicted": {}, **dict.fromkeys(AREAS, 0)}
     for block in counts:
         for label, pixels in block["predicted"].items():
-            total["predicted"][label] = total["predicted"].get(label, 0) + pixels
+            total["predicted"][int(label)] = total["predicted"].get(int(label), 0) + pixels
         for area in AREAS:
             total[area] += block[area]
     return total
@@ -40,7 +43,7 @@ def composition(classes: ClassMap, counts: Json, pixel_mm2: float | None) -> tup
     def area(pixels: int) -> float | int:
         return pixels if pixel_mm2 is None else round(pixels * pixel_mm2, 6)
 
-    predicted = {int(label): pixels for label, pixels in counts["predicted"].items()}
+    predicted: dict[int, int] = counts["predicted"]
     everything = sum(predicted.values())
     counted = sum(predicted.get(item.id, 0) for item in classes.classes if not item.background)
     rows = []

@@ -1,0 +1,73 @@
+import numpy as np
+
+from wsiseg.geometry import Region
+from wsiseg.stitching.graph import pyramid_graph
+from wsiseg.stitching.kernel import stitch_block
+
+BLOCK = Region(64, 32, 40, 24)
+TILES = [Region(64, 32, 16, 24), Region(80, 32, 16, 24), Region(96, 32, 8, 24)]
+
+
+def labels_of(tile):
+    return np.full(tile.shape, 1 + tile.x // 16 % 7, np.uint8), None
+
+
+def test_every_pixel_is_accounted_for_once():
+    tissue = np.zeros(BLOCK.shape, bool)
+    tissue[4:, 4:] = True
+    inside = np.zeros(BLOCK.shape, bool)
+    inside[:20, :30] = True
+
+    def segment(tile):
+        unread = np.zeros(tile.shape, bool)
+        unread[:, :2] = True
+        return labels_of(tile)[0], unread
+
+    labels, counts = stitch_block(BLOCK, TILES, segment, tissue, inside)
+    total = sum(counts.predicted.values()) + counts.no_tissue + counts.unread + counts.not_analysed
+    assert total == BLOCK.area
+    assert (labels[~inside] == 255).all()
+    assert (labels[inside & ~tissue] == 0).all()
+    unread = np.zeros(BLOCK.shape, bool)
+    unread[:, [0, 1, 16, 17, 32, 33]] = True
+    np.testing.assert_array_equal(labels == 254, unread & tissue & inside)
+    assert counts.unread == (unread & tissue & inside).sum()
+    assert counts.no_tissue == (inside & ~tissue).sum()
+
+
+def test_tiles_without_wanted_pixels_are_never_segmented():
+    tissue = np.zeros(BLOCK.shape, bool)
+    tissue[:, 20:24] = True
+    asked = []
+
+    def segment(tile):
+        asked.append(tile)
+        return labels_of(tile)
+
+    stitch_block(BLOCK, TILES, segment, tissue, None)
+    assert asked == [TILES[1]]
+
+
+def test_graph_makes_coarser_cells_after_the_finer_ones_and_only_what_is_left():
+    import dask
+
+    order = []
+    shapes = [(5 * 64, 3 * 64), (160, 96), (80, 48), (40, 24)]
+    tasks = pyramid_graph(
+        "label",
+        shapes,
+        64,
+        {(row, column) for row in range(5) for column in range(3)} - {(4, 2)},
+        {(0, 0, 0), (1, 0, 1)},
+        lambda row, column: order.append((0, row, column)),
+        order.append,
+    )
+    dask.compute(*tasks, scheduler="threads", num_workers=3)
+    assert len(order) == len(set(order)) == 13 + 4 + 2 + 1
+    for level, row, column in order:
+        for child in [(level - 1, 2 * row + y, 2 * column + x) for y in (0, 1) for x in (0, 1)]:
+            if child in order:
+                assert order.index(child) < order.index((level, row, column))
+    assert (0, 0, 0) not in order
+    assert (1, 0, 1) not in order
+    assert (0, 4, 2) not in order
