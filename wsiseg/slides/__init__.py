@@ -1,25 +1,27 @@
 """Pixels in: open slides of any supported kind and read them lazily.
 
-Everything here is loaded when it is first used; importing the package is quick.
+Each name is loaded when it is first used; importing the package costs nothing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wsiseg.slides.names import slide_id
-from wsiseg.slides.opening import BACKENDS, open_slide
-from wsiseg.slides.physical import MAX_MPP, MIN_MPP, parse_mpp, plausible, resolve_mpp
-from wsiseg.slides.slide import RGB, Level, Slide, SlideClosedError
-
 if TYPE_CHECKING:
     from wsiseg.slides.array import ArraySlide
     from wsiseg.slides.describing import brightfield_warning, describe
+    from wsiseg.slides.names import slide_id
+    from wsiseg.slides.opening import BACKENDS, open_slide
+    from wsiseg.slides.physical import MAX_MPP, MIN_MPP, parse_mpp, plausible, resolve_mpp
+    from wsiseg.slides.slide import RGB, Level, Slide, SlideClosedError
 
-_LAZY = {
-    "ArraySlide": "wsiseg.slides.array",
-    "brightfield_warning": "wsiseg.slides.describing",
-    "describe": "wsiseg.slides.describing",
+_MODULES = {
+    "array": ("ArraySlide",),
+    "describing": ("brightfield_warning", "describe"),
+    "names": ("slide_id",),
+    "opening": ("BACKENDS", "open_slide"),
+    "physical": ("MAX_MPP", "MIN_MPP", "parse_mpp", "plausible", "resolve_mpp"),
+    "slide": ("RGB", "Level", "Slide", "SlideClosedError"),
 }
 
 __all__ = [
@@ -42,8 +44,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_LAZY[name]), name)
+    for module, names in _MODULES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

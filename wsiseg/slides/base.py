@@ -54,7 +54,7 @@ class SlideBase:
         """See `Slide.associated_images`."""
         return {}
 
-    def reopen(self) -> Self:
+    def reopen(self) -> SlideBase:
         """See `Slide.reopen`."""
         raise NotImplementedError
 

@@ -46,6 +46,8 @@ def open_slide(source: Any, *, backend: str | None = None) -> Slide:
     path = Path(text)
     if not path.exists():
         raise SlideRefusedError(f"{text}: no such file or folder")
+    if backend == "openslide" and (path.is_dir() or is_dicom(path)):
+        backend = "dicom"  # never past its colour check
     if backend is not None:
         return _backend(backend, path)
     slide = _by_content(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import openslide
@@ -41,7 +41,7 @@ class OpenSlideSlide(SlideBase):
         """See `Slide.associated_images`."""
         return dict(self._associated)
 
-    def reopen(self) -> Self:
+    def reopen(self) -> OpenSlideSlide:
         """See `Slide.reopen`."""
         return type(self)(self._path)
 
@@ -93,12 +93,12 @@ class OpenSlideSlide(SlideBase):
         except (*READ_ERRORS, SlideRefusedError) as error:
             raise self._unreadable(level, inside, error) from error
         rgba = np.asarray(image)
-        return self._over_background(rgba)
+        return self._over_background(level, rgba)
 
-    def _over_background(self, rgba: np.ndarray[Any, np.dtype[np.uint8]]) -> RGB:
+    def _over_background(self, level: int, rgba: np.ndarray[Any, np.dtype[np.uint8]]) -> RGB:
         alpha = rgba[..., 3]
         rgb: RGB = rgba[..., :3].copy()
-        rgb = self._true_colours(rgb)
+        rgb = self._true_colours(level, rgb)
         clear = alpha != 255
         if clear.any():
             weight = alpha[clear][:, None].astype(np.uint32)
@@ -106,7 +106,7 @@ class OpenSlideSlide(SlideBase):
             rgb[clear] = (over + 127) // 255
         return rgb
 
-    def _true_colours(self, rgb: RGB) -> RGB:
+    def _true_colours(self, level: int, rgb: RGB) -> RGB:
         """Return what the file means by the pixels that OpenSlide returns; see `dicom.py`."""
         return rgb
 

@@ -51,7 +51,7 @@ def _header_segments(data: bytes, what: str) -> bytes:
     return _keep(data, len(data) - 2)
 
 
-def _segments(data: bytes, end: int) -> list[tuple[int, int, int]]:
+def jpeg_segments(data: bytes, end: int) -> list[tuple[int, int, int]]:
     """Return (marker, start, stop) of the segments between the start marker and `end`."""
     if not data.startswith(SOI):
         raise TileError("no JPEG start marker")
@@ -72,7 +72,7 @@ def _segments(data: bytes, end: int) -> list[tuple[int, int, int]]:
 
 
 def _scan_start(data: bytes) -> int:
-    segments = _segments(data, len(data))
+    segments = jpeg_segments(data, len(data))
     if not segments or segments[-1][0] != _SOS:
         raise TileError("no JPEG scan")
     return segments[-1][1]
@@ -81,7 +81,7 @@ def _scan_start(data: bytes) -> int:
 def _keep(data: bytes, end: int) -> bytes:
     return b"".join(
         data[start:stop]
-        for marker, start, stop in _segments(data, end)
+        for marker, start, stop in jpeg_segments(data, end)
         if marker not in (_APP0, _APP14, _SOS)
     )
 
