@@ -1,0 +1,59 @@
+# Everything is set up in .venv by the first target that needs it; nothing is installed elsewhere.
+# `make help` lists the targets. Another interpreter: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= out/demo
+
+BIN := $(VENV)/bin
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+STAMP := $(VENV)/.installed-$(VERSION)
+
+.PHONY: help setup demo test lint format types contracts check model bench-seams bench-memory clean
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP)  ## Make .venv and install wsiseg with what its tests need
+
+# The stamp carries the interpreter's version: another one gets a fresh environment.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "wsiseg needs Python 3.11 or newer, found %s: make PYTHON=python3.12" % sys.version.split()[0])'
+	@test -f $@ || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(STAMP)  ## Generate a slide, segment it, and say where the picture is
+	$(BIN)/wsiseg demo -o $(OUT)
+
+test: $(STAMP)  ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP)  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP)  ## Check the types
+	$(BIN)/mypy
+
+contracts: $(STAMP)  ## Check that imports run one way
+	$(BIN)/lint-imports
+
+check: lint types contracts test  ## Everything that the continuous integration runs
+
+model: $(STAMP)  ## Rebuild the bundled model from generated slides (about an hour on two cores)
+	$(BIN)/python -m wsiseg.training.tissue8_demo configs/train_tissue8_demo.yaml
+
+bench-seams: $(STAMP)  ## Measure agreement of tiled with untiled prediction
+	$(BIN)/python benchmarks/seams.py
+
+bench-memory: $(STAMP)  ## Measure memory against the slide's size
+	$(BIN)/python benchmarks/memory.py
+
+clean:  ## Remove the environment, caches and what the demo made
+	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
