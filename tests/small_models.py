@@ -1,4 +1,7 @@
-"""Test networks with whole-number weights: their sums are exact in any order, so tilings can be compared to the bit."""
+"""Test networks with whole-number weights.
+
+Their sums are exact in any order, so tilings can be compared to the bit.
+"""
 
 import torch
 from torch import nn

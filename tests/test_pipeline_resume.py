@@ -159,6 +159,8 @@ def test_another_slide_under_the_same_name_is_refused(slide, tmp_path):
     copy = tmp_path / slide.name
     copy.write_bytes(slide.read_bytes())
     segment_slide(copy, tmp_path, options_for())
-    tifffile.imwrite(copy, np.full((1333, 1222, 3), 77, np.uint8), tile=(256, 256), photometric="rgb", compression="zlib")
+    tifffile.imwrite(
+        copy, np.full((1333, 1222, 3), 77, np.uint8), tile=(256, 256), photometric="rgb", compression="zlib"
+    )
     with pytest.raises(UsageError, match=r"slide\.fingerprint"):
         segment_slide(copy, tmp_path, options_for())

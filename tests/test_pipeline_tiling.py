@@ -58,7 +58,13 @@ def test_tiled_equals_untiled(tmp_path, height, width, tile_px):
 def test_tiled_equals_untiled_over_several_blocks_with_openvino(tmp_path):
     model, rgb = integer_model(1), noise(2100, 2300)
     options = PredictOptions(
-        model=model, slide_mpp=(1.0, 1.0), tissue="none", tile_px=512, halo_px=HALO_PX, runtime="openvino", precision="fp32"
+        model=model,
+        slide_mpp=(1.0, 1.0),
+        tissue="none",
+        tile_px=512,
+        halo_px=HALO_PX,
+        runtime="openvino",
+        precision="fp32",
     )
     result = segment_slide(rgb, tmp_path, options, name="array")
     np.testing.assert_array_equal(label_levels(result.store)[0], in_one_pass(model, rgb, HALO_PX))
@@ -68,7 +74,13 @@ def test_a_halo_smaller_than_the_field_does_show(tmp_path):
     """The comparison can fail: without context, tiles differ at their borders."""
     model, rgb = integer_model(), noise(257, 259)
     options = PredictOptions(
-        model=model, slide_mpp=(1.0, 1.0), tissue="none", tile_px=64, halo_px=0, runtime="torch", precision="fp32"
+        model=model,
+        slide_mpp=(1.0, 1.0),
+        tissue="none",
+        tile_px=64,
+        halo_px=0,
+        runtime="torch",
+        precision="fp32",
     )
     result = segment_slide(rgb, tmp_path, options, name="array")
     assert (label_levels(result.store)[0] != in_one_pass(model, rgb, HALO_PX)).any()
@@ -77,7 +89,9 @@ def test_a_halo_smaller_than_the_field_does_show(tmp_path):
 def test_region_of_interest_equals_the_same_part_of_the_whole(tmp_path):
     model, rgb = integer_model(), noise(700, 900)
     common = {"model": model, "slide_mpp": (0.5, 0.5), "tile_px": 128, "halo_px": HALO_PX, "runtime": "torch"}
-    whole = segment_slide(rgb, tmp_path, PredictOptions(**common, precision="fp32", tissue="none"), name="whole")
+    whole = segment_slide(
+        rgb, tmp_path, PredictOptions(**common, precision="fp32", tissue="none"), name="whole"
+    )
     part = segment_slide(
         rgb,
         tmp_path,

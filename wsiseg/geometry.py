@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Region:
-    """A rectangle in one pixel frame; the variable that holds it says which (`region_l0`, `region_label`...)."""
+    """A rectangle in one pixel frame; the variable that holds it says which (`region_l0`, ...)."""
 
     x: int
     y: int

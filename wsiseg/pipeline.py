@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from wsiseg import __version__
 from wsiseg.class_map import NOT_ANALYSED, UNREAD
-from wsiseg.errors import EXIT_OK, EXIT_UNREAD
+from wsiseg.errors import EXIT_OK, EXIT_UNREAD, UsageError
 from wsiseg.exports.overlay import PICTURE_PX, draw_overlay
 from wsiseg.exports.summary import UNREAD_LIMIT, write_json
 from wsiseg.models import Model, load_model
@@ -79,6 +79,8 @@ def segment_slide(
         journal = claim(paths, plan.record, options.overwrite)
         if journal is None:
             summary = finished_summary(paths, plan.record)
+            if summary is None:
+                raise UsageError(f"{paths.store} was changed by another process: run the same command again")
             return SlideResult(paths.store, paths.summary, paths.overlay, summary, was_finished=True)
         try:
             store, resumed = _store_for(plan, paths, journal)
@@ -132,7 +134,8 @@ def _summary(plan: RunPlan, paths: OutputPaths, run: SlideRun, resumed: int, sec
     warnings = list(plan.warnings)
     if content["unread_share"]:
         warnings.append(
-            f"{100 * content['unread_share']:.2f} % of the tissue could not be read: it is marked 254 (unread), not background"
+            f"{100 * content['unread_share']:.2f} % of the tissue could not be read: "
+            f"it is marked {UNREAD} (unread), not background"
         )
     notice = plan.card.summary
     if "not for diagnos" not in notice.lower():

@@ -131,7 +131,8 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         frame = frame_at(slide.levels[0], mpp, card.mpp)
         if not options.image_mpp >= min(frame.mpp):
             raise UsageError(
-                f"--image-mpp {options.image_mpp:g} is finer than the labels ({min(frame.mpp):g} um/px): give that or more"
+                f"--image-mpp {options.image_mpp:g} is finer than the labels ({min(frame.mpp):g} um/px): "
+                f"give that or more"
             )
         image_frame = frame_at(slide.levels[0], mpp, options.image_mpp)
         shrink = 1

@@ -166,9 +166,8 @@ class SlideRun:
     def _segment_tile(self, tile: Region) -> tuple[Labels, Mask | None]:
         """Return one tile's labels and what of it could not be read."""
         grid = self.plan.grid
-        rgb, unread = self._label_reader.read(grid.tile_input(tile))
-        if unread is not None:
-            unread = crop_tile(unread, tile, grid.halo_px)
+        rgb, missing = self._label_reader.read(grid.tile_input(tile))
+        unread = None if missing is None else crop_tile(missing, tile, grid.halo_px)
         labels = crop_tile(self._network().predict(rgb[None])[0], tile, grid.halo_px)
         if self._progress is not None:
             with self._progress_lock:

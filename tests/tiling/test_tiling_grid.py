@@ -10,7 +10,9 @@ sides = st.integers(1, 700)
 
 
 @settings(max_examples=150, deadline=None)
-@given(sides, sides, st.sampled_from([8, 16, 64, 128]), st.sampled_from([0, 8, 24]), st.sampled_from([128, 256]))
+@given(
+    sides, sides, st.sampled_from([8, 16, 64, 128]), st.sampled_from([0, 8, 24]), st.sampled_from([128, 256])
+)
 def test_tiles_cover_every_pixel_exactly_once(width, height, tile_px, halo_px, block_px):
     grid = TileGrid.fit(width, height, tile_px=tile_px, halo_px=halo_px, block_px=block_px)
     seen = np.zeros((height, width), int)

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from wsiseg.geometry import Region
 from wsiseg.tiling.resample import area_any, area_mean, source_region
 
-FACTORS = [(1.0, 1.0), (2.0, 2.0), (2.004, 2.004), (1.5, 3.0), (1.0 / 0.998, 1.002), (4.016, 3.2), (0.997, 1.0)]
+FACTORS = [
+    (1.0, 1.0),
+    (2.0, 2.0),
+    (2.004, 2.004),
+    (1.5, 3.0),
+    (1.0 / 0.998, 1.002),
+    (4.016, 3.2),
+    (0.997, 1.0),
+]
 
 
 def slow_mean(source, factor, target):
@@ -44,7 +52,9 @@ def test_equals_the_mean_by_exact_fractions(factor):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(FACTORS), st.integers(0, 20), st.integers(0, 20), st.integers(1, 15), st.integers(1, 15))
+@given(
+    st.sampled_from(FACTORS), st.integers(0, 20), st.integers(0, 20), st.integers(1, 15), st.integers(1, 15)
+)
 def test_a_part_equals_the_same_part_of_the_whole(factor, x, y, width, height):
     """Whatever the tile, a pixel's value is the same to the bit."""
     rng = np.random.default_rng(0)
@@ -53,7 +63,9 @@ def test_a_part_equals_the_same_part_of_the_whole(factor, x, y, width, height):
     whole_at = source_region(whole, factor)
     part = Region(x, y, width, height)
     at = source_region(part, factor)
-    complete = area_mean(source[whole_at.y : whole_at.bottom, whole_at.x : whole_at.right], whole_at, whole, factor)
+    complete = area_mean(
+        source[whole_at.y : whole_at.bottom, whole_at.x : whole_at.right], whole_at, whole, factor
+    )
     alone = area_mean(source[at.y : at.bottom, at.x : at.right], at, part, factor)
     np.testing.assert_array_equal(alone, complete[part.slices_in(whole)])
 
@@ -72,7 +84,9 @@ def test_any_marks_what_touches_a_marked_pixel(factor):
     target = Region(0, 0, 15, 15)
     at = source_region(target, factor)
     marked = area_any(mask[at.y : at.bottom, at.x : at.right], at, target, factor)
-    spread = area_mean((mask * 255).astype(np.uint8)[at.y : at.bottom, at.x : at.right, None], at, target, factor)
+    spread = area_mean(
+        (mask * 255).astype(np.uint8)[at.y : at.bottom, at.x : at.right, None], at, target, factor
+    )
     assert marked.any()
     assert marked[spread[..., 0] > 0].all()
     assert marked.sum() <= 4

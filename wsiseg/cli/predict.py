@@ -155,10 +155,8 @@ def report(result: SlideResult, *, verbose: bool = False) -> None:
     console.print(", ".join(parts) + f"; {summary['seconds']:.1f} s")
     if verbose:
         run: dict[str, Any] = summary["run"]
-        console.print(
-            f"model {run['model']['name']}, {run['runtime']}, tile {run['tile_px']} px, halo {run['halo_px']} px",
-            markup=False,
-        )
+        tiles = f"tile {run['tile_px']} px, halo {run['halo_px']} px"
+        console.print(f"model {run['model']['name']}, {run['runtime']}, {tiles}", markup=False)
     for path in (result.store, result.summary_path, result.overlay):
         console.print(str(path), markup=False, soft_wrap=True)
     console.print(summary["notice"], markup=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Tiles in, class ids out: one runtime per file."""

@@ -77,7 +77,7 @@ def choose_runtime(name: str = "auto", precision: str = "auto", device: str = "a
     else:
         import torch
 
-        native = device == "cuda" or (torch.backends.mkldnn.is_available() and _torch_bf16())
+        native = device == "cuda" or _torch_bf16()
         version = str(torch.__version__)
     if precision == "auto":
         precision = "bf16" if native else "fp32"
@@ -93,7 +93,7 @@ def build_runtime(
     batch: int = 1,
     threads: int | None = None,
 ) -> Runtime:
-    """Build the chosen runtime for inputs of (batch, *tile_shape, 3); `threads` bounds the CPU threads of a call."""
+    """Build the chosen runtime for inputs of (batch, *tile_shape, 3); a call uses at most `threads` CPUs."""
     threads = threads or usable_cpus()
     if choice.name == "openvino":
         from wsiseg.inference.openvino_runtime import OpenVinoRuntime
@@ -120,4 +120,6 @@ def _cuda() -> bool:
 def _torch_bf16() -> bool:
     import torch
 
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    # Not registered where torch was built without oneDNN.
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and bool(supported())

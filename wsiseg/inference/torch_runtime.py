@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TorchRuntime:
-    """A network in evaluation mode, channels last; calls take turns, so that a tile's result is repeatable."""
+    """A network in evaluation mode, channels last; calls take turns, so a tile's result is repeatable."""
 
     name = "torch"
 
@@ -25,7 +25,9 @@ class TorchRuntime:
         self.precision = precision
         self._device = torch.device(device)
         self._threads = threads
-        self._segmenter = Segmenter(model).eval().to(self._device, memory_format=torch.channels_last)
+        segmenter = Segmenter(model).eval().to(self._device)
+        # torch's stubs leave memory_format out
+        self._segmenter = segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._turn = threading.Lock()
 
     def predict(self, tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:

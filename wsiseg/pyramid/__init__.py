@@ -1,0 +1,1 @@
+"""The result store: levels, metadata, writing, and the journal of a run."""

@@ -56,4 +56,5 @@ def halve_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rows, columns = half_shape((height, width))
     padded = np.pad(image, ((0, 0), (0, rows * 2 - height), (0, columns * 2 - width)), mode="edge")
     total = padded.reshape(channels, rows, 2, columns, 2).sum((2, 4), dtype=np.uint16)
-    return ((total + 2) >> 2).astype(np.uint8)
+    halved: NDArray[np.uint8] = ((total + 2) >> 2).astype(np.uint8)
+    return halved

@@ -182,18 +182,17 @@ def create_store(
         _create_array(tissue_label, str(level), layout, "label", level)
         _create_array(root, str(level), layout, "image", level)
     scale = [layout.label_pixel[1] * cell_px, layout.label_pixel[0] * cell_px]
-    mask = root.create_array(
+    root.create_array(
         TISSUE_MASK,
         data=tissue.astype(np.uint8),
         chunks=tissue.shape,
-        **({"dimension_names": ("y", "x")} if version == 3 else {}),
+        dimension_names=("y", "x") if version == 3 else None,
         attributes={
             "scale": scale,
             "unit": layout.unit or "pixel",
             "values": {"0": "no tissue", "1": "tissue"},
         },
     )
-    del mask
     return ResultStore(path, layout)
 
 
@@ -216,14 +215,12 @@ def _create_array(group: Any, name: str, layout: StoreLayout, kind: Kind, level:
             dimension_names=("y", "x") if kind == "label" else ("c", "y", "x"),
         )
     else:
-        from numcodecs import Zlib  # NGFF 0.4 is for Bio-Formats and QuPath, which all read zlib
-
         group.create_array(
             name,
             shape=shape,
             dtype="uint8",
             chunks=chunks,
-            compressors=Zlib(level=3),
+            compressors={"id": "zlib", "level": 3},  # NGFF 0.4 is for Bio-Formats and QuPath: both read zlib
             fill_value=fill,
             chunk_key_encoding={"name": "v2", "separator": "/"},
         )

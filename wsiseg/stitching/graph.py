@@ -24,8 +24,9 @@ def pyramid_graph(
 ) -> list[Delayed]:
     """Return the tasks that are still to do, coarser ones depending on the finer ones that they are made of.
 
-    `name` sets the keys of one pyramid apart from those of another. `wanted` holds the (row, column) of the level-0 cells to compute; others stay fill value, and so do
-    coarser cells with nothing under them. Tasks return next to nothing: pixels go through the store.
+    `name` sets the keys of one pyramid apart from those of another. `wanted` holds the (row, column) of
+    the level-0 cells to compute; others stay fill value, and so do coarser cells with nothing under
+    them. Tasks return next to nothing: pixels go through the store.
     """
     tasks: list[Delayed] = []
     below: dict[tuple[int, int], Delayed | None] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ Labels = NDArray[np.uint8]
 """(rows, columns) uint8 class ids, 254 unread, 255 not analysed."""
 Mask = NDArray[np.bool_]
 """(rows, columns) bool."""
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,6 @@ def stitch_block(
     )
 
 
-def crop_tile(predicted: Labels, tile: Region, halo_px: int) -> Labels:
-    """Cut the useful part out of a network output that has the halo on every side."""
+def crop_tile(predicted: NDArray[Pixel], tile: Region, halo_px: int) -> NDArray[Pixel]:
+    """Cut the useful part out of a network output (rows, columns) that has the halo on every side."""
     return predicted[halo_px : halo_px + tile.height, halo_px : halo_px + tile.width]

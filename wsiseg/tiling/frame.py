@@ -70,7 +70,10 @@ def check_resolution(slide_mpp: tuple[float, float], model_mpp: float) -> str | 
             f"scan at a higher magnification, use another model, or correct --slide-mpp"
         )
     if coarsest > model_mpp * 1.01:
-        return f"the slide ({coarsest:g} um/px) is coarser than the model's {model_mpp:g} um/px: labels are less sure"
+        return (
+            f"the slide ({coarsest:g} um/px) is coarser than the model's {model_mpp:g} um/px: "
+            f"labels are less sure"
+        )
     return None
 
 
@@ -111,7 +114,7 @@ class FrameReader:
                     unread = np.zeros(region.shape, bool)
                 unread[top : top + strip.height] = missing
         if self.outside is not None:
-            self._fill_outside(rgb, region)
+            self._fill_outside(rgb, region, self.outside)
         return rgb, unread
 
     def _read_strip(self, strip: Region) -> tuple[RGB, NDArray[np.bool_] | None]:
@@ -120,13 +123,13 @@ class FrameReader:
         rgb = area_mean(source, source_at, strip, self.factor)
         return rgb, area_any(missing, source_at, strip, self.factor) if missing.any() else None
 
-    def _fill_outside(self, rgb: RGB, region: Region) -> None:
+    def _fill_outside(self, rgb: RGB, region: Region, colour: tuple[int, int, int]) -> None:
         inside = region.intersect(Region(0, 0, self.frame.width_px, self.frame.height_px))
         if inside == region:
             return
         rows, columns = inside.slices_in(region)
         kept = rgb[rows, columns].copy()
-        rgb[:] = self.outside
+        rgb[:] = colour
         rgb[rows, columns] = kept
 
 

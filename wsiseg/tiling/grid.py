@@ -1,4 +1,7 @@
-"""How a label map is cut: blocks (units of work and of resume) and tiles (network inputs). Integers only, no I/O."""
+"""How a label map is cut: blocks (units of work and of resume) and tiles (network inputs).
+
+Integers only, no I/O.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 from wsiseg.geometry import Region, ceil_div
 
 PHASE_PX = 8
-"""Tile origins and halos are multiples of the network's total stride, so that every tile is sampled in one phase."""
+"""Tile origins and halos are multiples of the network's total stride: every tile is sampled in one phase."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

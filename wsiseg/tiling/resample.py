@@ -16,7 +16,7 @@ from wsiseg.geometry import Region
 
 
 def source_span(start: int, count: int, factor: float) -> tuple[int, int]:
-    """Return the first source pixel and the number of them that target pixels [start, start + count) touch."""
+    """Return the first source pixel under target pixels [start, start + count), and how many there are."""
     first = math.floor(_snap(start * factor))
     return first, math.ceil(_snap((start + count) * factor)) - first
 
@@ -42,7 +42,8 @@ def area_mean(
     rows, row_weights = _taps(target.y, target.height, factor[1], source_at.y)
     columns, column_weights = _taps(target.x, target.width, factor[0], source_at.x)
     tall = _weighted(source, rows, row_weights, axis=0)
-    return np.floor(_weighted(tall, columns, column_weights, axis=1) + np.float32(0.5)).astype(np.uint8)
+    mean: NDArray[np.float32] = _weighted(tall, columns, column_weights, axis=1) + np.float32(0.5)
+    return np.floor(mean).astype(np.uint8)
 
 
 def area_any(

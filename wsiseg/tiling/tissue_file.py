@@ -39,7 +39,9 @@ def read_tissue_file(path: Path, level_0: Level, label_frame: Frame) -> TissueMa
     rows, columns = cell_shape(label_frame, cell_px)
     if path.suffix.lower() in (".geojson", ".json"):
         fine = _from_geojson(path, label_frame, cell_px, rows, columns)
-        cells = fine.reshape(rows, PIXELS_PER_CELL, columns, PIXELS_PER_CELL).any((1, 3))
+        cells: NDArray[np.bool_] = np.logical_or.reduce(
+            fine.reshape(rows, PIXELS_PER_CELL, columns, PIXELS_PER_CELL), axis=(1, 3)
+        )
     else:
         cells = _from_image(path, level_0, label_frame, cell_px, rows, columns)
     return TissueMask(cells, cell_px)
@@ -59,9 +61,9 @@ def _from_image(
             width, height = image.size
             if width * height > LARGEST_IMAGE_PX:
                 raise InputRefusedError(
-                    f"tissue mask {path.name}: {width} x {height} px is more than is needed; use a coarser one"
+                    f"tissue mask {path.name}: {width} x {height} px is more than needed; use a coarser one"
                 )
-            mask = np.asarray(image.convert("RGB")).max(2) > 0
+            mask: NDArray[np.bool_] = np.asarray(image.convert("RGB")).max(2) > 0
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputRefusedError(f"tissue mask {path.name}: cannot be read as an image: {error}") from error
     aspect = (width / height) / (level_0.width_px / level_0.height_px)
