@@ -2,7 +2,6 @@
 
 import copy
 import io
-import warnings
 
 import numpy as np
 import onnxruntime
@@ -12,6 +11,7 @@ import torch
 from wsiseg.errors import InputRefusedError
 from wsiseg.models import MODELS, build_model
 from wsiseg.models.checkpoint import load_tensors, stored_tensors
+from wsiseg.models.quiet import quiet_torchscript
 
 SMALL = {
     "espnet": {"alpha3": 1},
@@ -115,8 +115,7 @@ def test_the_state_goes_round(network):
 def test_onnx_gives_equal_outputs(network):
     image = torch.randn(1, 3, 64, 64)
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    with quiet_torchscript():
         torch.onnx.export(network, (image,), buffer, input_names=["x"], dynamo=False, opset_version=17)
     session = onnxruntime.InferenceSession(buffer.getvalue(), providers=["CPUExecutionProvider"])
     with torch.no_grad():

@@ -7,7 +7,6 @@ optimises best.
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from wsiseg.models.card import ModelCard, parse_card
 from wsiseg.models.checkpoint import Model, write_atomically
 from wsiseg.models.files import CARD_KEY
 from wsiseg.models.normalise import Segmenter
+from wsiseg.models.quiet import quiet_torchscript
 
 Format = Literal["onnx", "torchscript"]
 FORMATS: tuple[Format, ...] = ("onnx", "torchscript")
@@ -108,8 +108,7 @@ def exported_card(path: Path) -> ModelCard:
         text: str | bytes = found.get(CARD_KEY, "")
     else:
         extra = {SCRIPT_CARD: ""}
-        with warnings.catch_warnings():
-            _ignore_script_deprecation()
+        with quiet_torchscript():
             torch.jit.load(str(path), map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
         text = extra[SCRIPT_CARD]
     if not text:
@@ -120,10 +119,8 @@ def exported_card(path: Path) -> ModelCard:
 def _onnx(segmenter: Segmenter, example: torch.Tensor, opset: int, card: ModelCard) -> bytes:
     onnx = _import_onnx()
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with quiet_torchscript():
         # dynamo=False on purpose: the newer exporter writes opset 18 whatever is asked for.
-        warnings.filterwarnings("ignore", message="You are using the legacy TorchScript-based ONNX export")
-        _ignore_script_deprecation()
         torch.onnx.export(
             segmenter,
             (example,),
@@ -148,8 +145,7 @@ def _onnx(segmenter: Segmenter, example: torch.Tensor, opset: int, card: ModelCa
 
 def _torchscript(segmenter: Segmenter, example: torch.Tensor, card: ModelCard) -> bytes:
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        _ignore_script_deprecation()
+    with quiet_torchscript(), torch.no_grad():
         traced = torch.jit.trace(segmenter, example, check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, buffer, _extra_files={SCRIPT_CARD: card.model_dump_json().encode()})
     return buffer.getvalue()
@@ -169,16 +165,9 @@ def _run_onnx(
 
 
 def _run_torchscript(data: bytes, example: torch.Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    with warnings.catch_warnings(), torch.no_grad():
-        _ignore_script_deprecation()
+    with quiet_torchscript(), torch.no_grad():
         loaded = torch.jit.load(io.BytesIO(data), map_location="cpu")  # type: ignore[no-untyped-call]
         return np.asarray(loaded(example).numpy())
-
-
-def _ignore_script_deprecation() -> None:
-    warnings.filterwarnings(
-        "ignore", message=r".*`torch\.jit\.\w+` is deprecated", category=DeprecationWarning
-    )
 
 
 def _import_onnx() -> Any:

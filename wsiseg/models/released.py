@@ -105,7 +105,7 @@ def _read(data: bytes, where: str) -> dict[str, Tensor]:
 
 
 def rename(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Return the tensors under this project's names. Raises InputRefusedError with the keys that do not fit."""
+    """Return the tensors under this project's names. Raises InputRefusedError with the keys that do not."""
     full = any(key.startswith("encoder.") for key in tensors)
     renamed: dict[str, Tensor] = {}
     unknown: list[str] = []
@@ -167,7 +167,8 @@ def recognise(tensors: dict[str, Tensor], where: str) -> Architecture:
         width = int(merge.shape[1]) - classes if merge is not None and merge.dim() == 4 else 0
         if width not in (16, 19):
             raise InputRefusedError(
-                f"{where}: its decoder takes {width} channels of level 1 (conv.conv.weight): expected 16 or 19"
+                f"{where}: its decoder takes {width} channels of level 1 (conv.conv.weight): "
+                "expected 16 or 19"
             )
         options["decoder"] = "v1" if width == 16 else "v2"
     if not 1 <= classes <= 254:
@@ -190,7 +191,8 @@ def _card(
         data, note = "CamVid", _CAMVID_NOTE
     elif classes is None:
         raise InputRefusedError(
-            f"{where}: has {count} classes: only 20 (Cityscapes) and 12 (CamVid) are known; name them with --classes"
+            f"{where}: has {count} classes: only 20 (Cityscapes) and 12 (CamVid) are known; "
+            "name them with --classes"
         )
     if len(known) != count:
         raise ModelRefusedError(f"{where}: has {count} output channels, but {len(known)} classes are given")

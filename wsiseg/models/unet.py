@@ -25,7 +25,7 @@ def _double(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class UNet(SegmentationNetwork):
-    """U-Net: (N, 3, H, W) -> logits (N, C, H, W); `width` channels at full size, doubled at each of 4 levels."""
+    """U-Net: (N, 3, H, W) -> logits (N, C, H, W); `width` channels at full size, doubled 4 times."""
 
     input_multiple = 2**DEPTH
 
