@@ -11,6 +11,9 @@ from wsiseg.geometry import Region
 from wsiseg.slides.physical import plausible
 from wsiseg.slides.slide import Slide
 
+PLAIN_NAMES = frozenset({"label", "macro", "overview", "thumbnail"})
+"""Names of associated images that say nothing about a patient."""
+
 THUMBNAIL_PX = 2400
 """Longest side of the level that the colours are judged on; larger levels are sampled."""
 SAMPLE_PX, SAMPLES_PER_SIDE = 256, 5
@@ -117,6 +120,9 @@ def describe(slide: Slide, *, redact: bool = False) -> dict[str, Any]:
             }
             for index, level in enumerate(slide.levels)
         ],
-        "associated_images": {name: list(size) for name, size in slide.associated_images().items()},
+        "associated_images": {
+            name if not redact or name in PLAIN_NAMES else f"image {index}": list(size)
+            for index, (name, size) in enumerate(slide.associated_images().items())
+        },
         "warnings": warnings,
     }

@@ -27,6 +27,8 @@ class ImageMetadata:
     paths: tuple[str, ...]
     """Of the arrays, below the group; finest first."""
     mpp: tuple[float, float] | None
+    downsamples: tuple[float | None, ...]
+    """Of each level against level 0, as the scales say; None where they say nothing."""
     warnings: tuple[str, ...]
 
 
@@ -76,7 +78,9 @@ def read_image(name: str, ome: Mapping[str, Any]) -> ImageMetadata:
         raise SlideRefusedError(f"{name}: `datasets` name one array twice: expected one array per level")
     _check_colours(name, ome.get("omero"))
     mpp, warnings = _mpp(axes, units, datasets[0], image)
-    return ImageMetadata(axes, paths, mpp, warnings)
+    scales = [_scale(item, axes.index("x"), len(axes)) for item in datasets]
+    downsamples = tuple(scale / scales[0] if scale and scales[0] else None for scale in scales)
+    return ImageMetadata(axes, paths, mpp, downsamples, warnings)
 
 
 def _axes(name: str, found: Any) -> tuple[tuple[str, ...], dict[str, Any]]:

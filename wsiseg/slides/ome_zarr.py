@@ -17,7 +17,7 @@ from wsiseg.geometry import Region
 from wsiseg.slides.base import SlideBase, build_levels, one_line
 from wsiseg.slides.names import is_url
 from wsiseg.slides.ngff import ImageMetadata, ome_attributes, read_image, safe_path
-from wsiseg.slides.slide import RGB
+from wsiseg.slides.slide import RGB, Level
 from wsiseg.slides.tiles import TileCache, read_tiles
 
 MAX_SIDE_PX = 2**31
@@ -25,8 +25,10 @@ MAX_CHUNK_BYTES = 2**28
 MAX_SERIES = 20
 
 SAFE_CODECS = frozenset(
-    ("bytes", "transpose", "sharding_indexed", "crc32c", "delta", "shuffle")
-    + ("blosc", "gzip", "zlib", "zstd", "lz4", "bz2", "lzma")
+    (
+        *("bytes", "transpose", "sharding_indexed", "crc32c", "delta", "shuffle"),
+        *("blosc", "gzip", "zlib", "zstd", "lz4", "bz2", "lzma"),
+    )
 )
 """Codecs that only unpack bytes. Zarr 2 also knows `pickle`, which runs the file's own code."""
 
@@ -140,7 +142,9 @@ class OmeZarrSlide(SlideBase):
             )
         self.levels = build_levels(sizes)
         self.mpp = image.mpp
-        self.warnings = image.warnings + _plane_warnings(self._zarr_levels[0])
+        self.warnings = (
+            image.warnings + _plane_warnings(self._zarr_levels[0]) + _scale_warnings(self.levels, image)
+        )
 
     def _read_inside(self, level: int, inside: Region) -> RGB:
         pixels, _, reason = self._read(level, inside)
@@ -264,4 +268,14 @@ def _plane_warnings(level: _ZarrLevel) -> tuple[str, ...]:
         f"axis {axis} has {extent[axis]} planes: only the first is read"
         for axis in "tz"
         if extent.get(axis, 1) > 1
+    )
+
+
+def _scale_warnings(levels: tuple[Level, ...], image: ImageMetadata) -> tuple[str, ...]:
+    return tuple(
+        f"level {index} says downsample {said:.4g}, its size {level.downsample:.4g}: the size is believed"
+        for index, (level, said) in enumerate(zip(levels, image.downsamples, strict=True))
+        if said is not None
+        and min(level.width_px, level.height_px) > 64
+        and not 0.98 < said / level.downsample < 1.02
     )
