@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -193,3 +194,37 @@ def test_reading_a_card_imports_no_torch(saved):
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.split() == ["small", "False"]
+
+
+def test_a_card_cannot_steer_the_terminal_or_the_builder(saved):
+    rewrite(saved, lie(**{"a\x1b[2J\nb": 1}))
+    with pytest.raises(ModelRefusedError, match=r"wrong at a\?\[2J\?b"):
+        load_model(saved)
+    rewrite(saved, lambda header: header.__setitem__("x\x1b\n", header.pop("up1.weight")))
+    content = card().model_dump(mode="json")
+    content["architecture"]["options"]["num_classes"] = 9
+    rewrite(saved, lambda header: header.__setitem__("__metadata__", {CARD_KEY: json.dumps(content)}))
+    with pytest.raises(ModelRefusedError, match="stands beside the options"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_change_of_a_byte_gets_through(saved, seed):
+    data = bytearray(saved.read_bytes())
+    random = np.random.default_rng(seed)
+    # Half of the changes in the header, where they could do most.
+    length = int.from_bytes(data[:8], "little") + 8
+    place = int(random.integers(0, length if seed % 2 else len(data)))
+    data[place] ^= int(random.integers(1, 256))
+    before = load_model(saved)
+    saved.write_bytes(data)
+    message = ""
+    try:
+        after = load_model(saved)
+    except ModelRefusedError as error:
+        message = str(error)
+    assert "\n" not in message
+    if not message:  # only the card's own words can have changed: never a weight
+        assert place < length
+        for name, tensor in before.network.state_dict().items():
+            assert torch.equal(tensor, after.network.state_dict()[name])

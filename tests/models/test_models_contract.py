@@ -11,6 +11,7 @@ import torch
 from wsiseg.errors import InputRefusedError
 from wsiseg.models import MODELS, build_model
 from wsiseg.models.checkpoint import load_tensors, stored_tensors
+from wsiseg.models.enet import pool, unpool
 from wsiseg.models.quiet import quiet_torchscript
 
 SMALL = {
@@ -123,3 +124,12 @@ def test_onnx_gives_equal_outputs(network):
     found = session.run(None, {"x": image.numpy()})[0]
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() < 1e-3 * max(1.0, np.abs(expected).max())
+
+
+def test_enet_pools_and_unpools_as_torch_does():
+    x = torch.randn(2, 5, 12, 16)
+    values, place = pool(x)
+    expected, index = torch.nn.functional.max_pool2d(x, 2, return_indices=True)
+    assert torch.equal(values, expected)
+    y = torch.randn_like(values)
+    assert torch.equal(unpool(y, place), torch.nn.functional.max_unpool2d(y, index, 2))

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from wsiseg.class_map import TISSUE8
-from wsiseg.errors import InputRefusedError
-from wsiseg.models import build_model, load_model, save_model
+from wsiseg.errors import InputRefusedError, ModelRefusedError
+from wsiseg.models import Architecture, build_model, load_model, save_model
 from wsiseg.models.network import count_parameters
 from wsiseg.models.normalise import Normalise, Segmenter
 from wsiseg.models.public_classes import CITYSCAPES_VOID, unnamed
-from wsiseg.models.released import import_released, rename
+from wsiseg.models.released import _card, import_released, rename
 
 FILES = {
     "encoder_espnet_p_2_q_3": ("espnet-c", 20, {"alpha2": 2, "alpha3": 3}, 187529),
@@ -166,3 +166,30 @@ def test_normalisation_divides_last_and_swaps_first(saved_card):
     found = Normalise(card)(pixel)
     assert found.shape == (1, 3, 1, 1)
     assert found.flatten().tolist() == pytest.approx([29 / 2 / 255, 18 / 4 / 255, 7 / 8 / 255])
+
+
+@pytest.mark.shared
+def test_damaged_checkpoints_are_refused_in_one_line(shared_data, tmp_path):
+    data = (shared_data / "espnet_release" / "encoder_espnet_p_2_q_3.pth").read_bytes()
+    random = np.random.default_rng(0)
+    messages = []
+    for _ in range(40):
+        changed = bytearray(data)
+        place = int(random.integers(0, 12_000))
+        changed[place] ^= int(random.integers(1, 256))
+        path = tmp_path / "damaged.pth"
+        path.write_bytes(changed[: int(random.integers(len(data) // 2, len(data) + 1))])
+        try:
+            import_released(path, name="x")
+        except (InputRefusedError, ModelRefusedError) as error:
+            messages.append(str(error))
+    assert len(messages) > 30
+    assert not any("\n" in message for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("given", "safe"), [(" my model!", "my-model-"), ("...", "imported"), ("a_b", "a_b")]
+)
+def test_names_become_safe(given, safe):
+    architecture = Architecture(name="espnet-c", num_classes=20)
+    assert _card(given, architecture, None, "0" * 64, "f").name == safe

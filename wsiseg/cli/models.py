@@ -45,6 +45,7 @@ def list_(as_json: Json = False) -> None:
 @app.command(epilog="Example: wsiseg models show tissue8-demo")
 def show(model: Name, as_json: Json = False) -> None:
     """Show a model's card: classes, resolution, licence, training data, scores."""
+    from wsiseg.models.card import plain
     from wsiseg.models.files import read_card
 
     card = read_card(model)
@@ -79,11 +80,11 @@ def show(model: Name, as_json: Json = False) -> None:
         ("weights SHA-256", card.weights_sha256),
     ]
     for key, value in rows:
-        typer.echo(f"{key:16} {value}")
+        typer.echo(f"{key:16} {plain(str(value), 20_000)}")
     typer.echo("classes")
     for item in card.classes:
         marks = ", background" * item.background + ", never predicted" * (not item.predicted)
-        typer.echo(f"  {item.id:3} {item.name} rgb{item.colour}{marks}")
+        typer.echo(f"  {item.id:3} {plain(item.name)} rgb{item.colour}{marks}")
 
 
 @app.command(epilog="Example: wsiseg models verify my-model.safetensors")
@@ -172,7 +173,9 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
     format: Annotated[str, typer.Option(help="onnx or torchscript.")] = "onnx",  # noqa: A002
     opset: Annotated[int | None, typer.Option(help="ONNX opset, 13 to 18; 17 by default.")] = None,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the input, in px.")] = "512x512",
+    size: Annotated[
+        str | None, typer.Option(help="WIDTHxHEIGHT of the input, in px; the card's tile, or 512x512.")
+    ] = None,
     batch: Annotated[int, typer.Option(help="Images per call.")] = 1,
     overwrite: Annotated[bool, typer.Option(help="Replace the output where it exists.")] = False,
     as_json: Json = False,
@@ -182,11 +185,13 @@ def export(
     from wsiseg.models.export import export_model
 
     _check_output(output, Path(model), overwrite)
-    width, _, height = size.partition("x")
+    loaded = load_model(model)
+    side = loaded.card.tile_px or 512
+    width, _, height = (size or f"{side}x{side}").partition("x")
     if not (width.isdecimal() and height.isdecimal()):
         raise UsageError(f"--size {size!r}: expected WIDTHxHEIGHT in px, such as 512x512")
     done = export_model(
-        load_model(model),
+        loaded,
         output,
         format=format,
         opset=opset,

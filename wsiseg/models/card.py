@@ -40,6 +40,14 @@ class Architecture(BaseModel):
     num_classes: Annotated[StrictInt, Field(ge=1, le=254)]
     options: dict[str, StrictBool | StrictInt | StrictStr] = {}
 
+    @field_validator("options")
+    @classmethod
+    def _only_options(cls, options: dict[str, bool | int | str]) -> dict[str, bool | int | str]:
+        for key in ("name", "num_classes"):
+            if key in options:
+                raise ValueError(f"{key} stands beside the options, not among them")
+        return options
+
 
 class ModelCard(BaseModel):
     """Everything needed to use the weights rightly. Travels inside of their file."""
@@ -120,8 +128,14 @@ def parse_card(text: str | bytes, where: str) -> ModelCard:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "card"
-        message = first["msg"].removeprefix("Value error, ").replace("\n", " ")
-        raise ModelRefusedError(f"{where}: its card is wrong at {key}: {message}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise ModelRefusedError(f"{where}: its card is wrong at {plain(key)}: {plain(message)}") from error
+
+
+def plain(text: str, limit: int = 300) -> str:
+    """Return text from a file as one printable line: a hostile one must not steer the terminal."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in text[: limit + 1])
+    return shown if len(text) <= limit else f"{shown[:limit]}..."
 
 
 def _check_scores(value: JsonValue, where: str) -> None:

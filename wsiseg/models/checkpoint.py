@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import safetensors.torch
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wsiseg.errors import ModelRefusedError, UsageError
 from wsiseg.models.build import build_model
-from wsiseg.models.card import ModelCard
+from wsiseg.models.card import ModelCard, plain
 from wsiseg.models.files import CARD_KEY, digest, find_model, parse_header, read_verified
 from wsiseg.models.network import SegmentationNetwork
 
@@ -71,7 +71,9 @@ def load_tensors(network: nn.Module, tensors: dict[str, Tensor], where: str) -> 
         ("has unknown", tensors.keys() - wanted.keys()),
     ):
         if names:
-            shown = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            shown = ", ".join(plain(name, 80) for name in sorted(names)[:3]) + (
+                f" and {len(names) - 3} more" if len(names) > 3 else ""
+            )
             raise ModelRefusedError(f"{where}: {what} tensors for its network: {shown}")
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
@@ -117,17 +119,13 @@ def save_model(path: str | Path, network: nn.Module, card: ModelCard) -> ModelCa
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file under another name, flush it to the disk, then give it its name."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes the file private; a model is as readable as any other file the user writes.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsiseg.errors import ModelRefusedError
-from wsiseg.models.card import ModelCard, parse_card
+from wsiseg.models.card import ModelCard, parse_card, plain
 
 CARD_KEY = "wsiseg_card"
 DEFAULT_MODEL = "tissue8-demo"
@@ -130,7 +130,7 @@ def parse_header(data: bytes, file_bytes: int, where: str) -> Header:
             raise ValueError("metadata is not text")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelRefusedError(
-            f"{where}: its safetensors header is damaged ({error}): get the file again"
+            f"{where}: its safetensors header is damaged ({plain(str(error))}): get the file again"
         ) from error
     end = 0
     for entry in sorted(entries.values(), key=lambda item: (item.start, item.stop)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 import re
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from wsiseg.class_map import ClassMap
 from wsiseg.errors import InputRefusedError, ModelRefusedError
 from wsiseg.models.build import MAX_ALPHA
-from wsiseg.models.card import Architecture, ModelCard
+from wsiseg.models.card import Architecture, ModelCard, plain
 from wsiseg.models.checkpoint import Model, load_tensors, network_of
 from wsiseg.models.public_classes import CITYSCAPES_VOID, unnamed
 
@@ -80,18 +79,10 @@ def import_released(path: Path, *, name: str, classes: ClassMap | None = None) -
 def _read(data: bytes, where: str) -> dict[str, Tensor]:
     try:
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # damaged and hostile pickles raise anything
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputRefusedError(
-            f"{where}: is no checkpoint of plain tensors ({first[:120]}): nothing in it was run; "
+            f"{where}: is no checkpoint of plain tensors ({plain(first, 120)}): nothing in it was run; "
             "expected one of the ESPNet authors' .pth files"
         ) from error
     if not isinstance(found, dict) or not found:
@@ -99,9 +90,20 @@ def _read(data: bytes, where: str) -> dict[str, Tensor]:
             f"{where}: holds a {type(found).__name__}: expected a mapping of names to tensors"
         )
     for key, value in found.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor) or value.dtype != torch.float32:
-            raise InputRefusedError(f"{where}: {str(key)[:80]!r} is no float32 tensor: expected only such")
+        if not isinstance(key, str) or not _plain_tensor(value):
+            raise InputRefusedError(
+                f"{where}: {plain(str(key), 80)!r} is no float32 tensor: expected only such"
+            )
     return found
+
+
+def _plain_tensor(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.dtype == torch.float32
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+    )
 
 
 def rename(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:
@@ -118,7 +120,9 @@ def rename(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:
         else:
             renamed[f"encoder.{new}" if full and in_encoder else new] = value
     if unknown:
-        shown = ", ".join(unknown[:4]) + (f" and {len(unknown) - 4} more" if len(unknown) > 4 else "")
+        shown = ", ".join(plain(key, 80) for key in unknown[:4]) + (
+            f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
+        )
         raise InputRefusedError(
             f"{where}: is no ESPNet checkpoint that wsiseg knows; keys that did not fit: {shown}"
         )
@@ -197,7 +201,7 @@ def _card(
     if len(known) != count:
         raise ModelRefusedError(f"{where}: has {count} output channels, but {len(known)} classes are given")
     return ModelCard(
-        name=name,
+        name=re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:100] or "imported",
         summary=f"{architecture.name} by its authors, for street scenes. {note}".strip(),
         architecture=architecture,
         classes=known.classes,
