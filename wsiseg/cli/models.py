@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("list", epilog="Example: wsiseg models list")
 def list_(as_json: Json = False) -> None:
-    """List the models that are installed, and the networks that can be built."""
+    """List the models that come with wsiseg."""
     from wsiseg.models.files import DEFAULT_MODEL, list_models, read_card
 
     cards = [read_card(name) for name in list_models()]
