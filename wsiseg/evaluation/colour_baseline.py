@@ -56,9 +56,9 @@ class ColourBaseline:
         if balanced:
             smooth = smooth / np.maximum(self.counts.sum(axis=1), 1)[:, None, None, None]
         best = smooth.argmax(axis=0).ravel()
-        return np.take(np.asarray(self.ids, np.uint8), best)
+        return np.asarray(np.asarray(self.ids, np.uint8)[best])
 
-    def predict(self, rgb: NDArray[np.uint8], *, balanced: bool) -> NDArray[np.uint8]:
-        """Return (rows, columns) uint8: the class of each pixel, always one of `ids`."""
+    def look_up(self, rgb: NDArray[np.uint8], decisions: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return (rows, columns) uint8: the class that `decisions` gives to each pixel, one of `ids`."""
         bins = _bins(rgb)
-        return self.decisions(balanced=balanced)[bins.ravel()].reshape(bins.shape)
+        return np.asarray(decisions[bins.ravel()].reshape(bins.shape))

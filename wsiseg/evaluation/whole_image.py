@@ -33,7 +33,7 @@ def segment_picture(
     was_training = network.training
     network.eval()
     with torch.inference_mode():
-        logits = network(image.contiguous(memory_format=torch.channels_last)).float()
+        logits = network(image).float()
         stride = int(getattr(network, "output_stride", 1))
         if stride > 1:
             logits = torch.nn.functional.interpolate(
@@ -43,7 +43,7 @@ def segment_picture(
         best = logits[0, channels].argmax(dim=0).numpy()[:height, :width]
     network.train(was_training)
     table = np.asarray(among or ids, np.uint8)
-    return table[best.ravel()].reshape(best.shape)
+    return np.asarray(table[best.ravel()].reshape(best.shape))
 
 
 def score_pictures(

@@ -32,17 +32,17 @@ class PhantomData(BaseModel):
     train_count: Annotated[int, Field(ge=1)] = 160
     validation_seed: int = 2_000_000
     validation_count: Annotated[int, Field(ge=1)] = 12
+    held_out_seed: int = 3_000_000
+    held_out_count: Annotated[int, Field(ge=1)] = 16
+    """Drawn from the held-out ranges, for measuring alone."""
     side_px: Annotated[int, Field(ge=64)] = 768
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        train = range(self.train_seed, self.train_seed + self.train_count)
-        last = self.validation_seed + self.validation_count - 1
-        if (
-            self.validation_seed in train
-            or last in train
-            or self.train_seed in range(self.validation_seed, last + 1)
-        ):
+        first, second = sorted(
+            [(self.train_seed, self.train_count), (self.validation_seed, self.validation_count)]
+        )
+        if first[0] + first[1] > second[0]:
             raise ValueError("training and validation seeds overlap: a phantom would be in both")
         return self
 

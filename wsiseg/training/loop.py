@@ -27,8 +27,8 @@ class Normalisation:
 
     def apply(self, rgb: Tensor) -> Tensor:
         """Return float32 (N, 3, H, W) from uint8 RGB of the same shape."""
-        mean = torch.tensor(self.mean).view(1, 3, 1, 1)
-        std = torch.tensor(self.std).view(1, 3, 1, 1)
+        mean = torch.tensor(self.mean, dtype=torch.float32).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, dtype=torch.float32).view(1, 3, 1, 1)
         return (rgb.float() - mean) / std
 
 
@@ -74,14 +74,19 @@ def train_stage(
     seed: int,
     validate: Callable[[nn.Module], float] | None,
     report: Callable[[EpochReport], None],
+    keep: Callable[[dict[str, Tensor]], None] | None = None,
 ) -> dict[str, Tensor]:
     """Train in place; return the state of the epoch that validated best (the last one without validation).
+
+    `keep` gets each such state as soon as it is found.
 
     Raises FloatingPointError when the loss stops being finite.
     """
     stride = int(network.output_stride)  # type: ignore[arg-type]
     table = channel_table(ids)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Not channels last under bf16: torch 2.13 gives NaN weight gradients there for the widest dilations.
+    layout = torch.contiguous_format if bf16 else torch.channels_last
+    network.to(memory_format=layout)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(
         network.parameters(), lr=stage.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay
     )
@@ -95,7 +100,7 @@ def train_stage(
             rate = learning_rate(stage, epoch + step / len(loader))
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            image = normalisation.apply(rgb).contiguous(memory_format=torch.channels_last)
+            image = normalisation.apply(rgb).contiguous(memory_format=layout)
             target = table[subsample_labels(labels.long(), stride)]
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 logits = network(image)
@@ -113,4 +118,6 @@ def train_stage(
         if score is None or score >= best_score:
             best_score = -1.0 if score is None else score
             best_state = {key: tensor.detach().clone() for key, tensor in network.state_dict().items()}
+            if keep is not None:
+                keep(best_state)
     return best_state
