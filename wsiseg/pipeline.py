@@ -98,7 +98,8 @@ def segment_slide(
                 summary["areas"],
                 um_per_px,
                 title=f"{slide.name}: {plan.card.name}",
-                note=summary["notice"],
+                notice=summary["notice"],
+                warnings=summary["warnings"],
             )
             write_json(paths.summary, summary)
         except BaseException:

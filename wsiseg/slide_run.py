@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -69,11 +70,12 @@ class SlideRun:
         }
         todo = [at for at in blocks if task_name("label", (0, *at)) not in self.journal.tasks]
         self._total_px = sum(tile.area for at in todo for tile in self._tiles(grid.block(*at)))
+        image_area = self._in_image(self.plan.roi or grid.region, 0)
         side = layout.cell_px("image")
         image_cells = {
             (row, column)
-            for row in range(ceil_div(layout.image_shape[0], side))
-            for column in range(ceil_div(layout.image_shape[1], side))
+            for row in range(image_area.y // side, ceil_div(image_area.bottom, side))
+            for column in range(image_area.x // side, ceil_div(image_area.right, side))
         }
         tasks = self._graph("label", blocks, self._label_block) + self._graph(
             "image", image_cells, self._image_cell
@@ -100,30 +102,35 @@ class SlideRun:
         return {"areas": areas, "classes": rows, "unread_share": unread_share}
 
     def picture(self, longest_px: int) -> tuple[NDArray[np.uint8], Labels, float | None]:
-        """Return the slide (rows, columns, 3), its labels (rows, columns), and um per pixel of the former.
+        """Return what was analysed: RGB (rows, columns, 3), labels (rows, columns), um per pixel of the former.
 
-        Taken from the stored levels nearest to `longest_px`; of a small slide, from the slide itself.
+        Taken from the stored levels nearest to `longest_px`; of a small area, from the slide itself.
         """
-        layout = self.plan.layout
-        if max(layout.image_shape) < longest_px:
-            rgb, _ = (
-                self._label_reader.read(self.plan.grid.region)
-                if max(layout.label_shape) <= 4 * longest_px
-                else (None, None)
-            )
-        else:
-            rgb = None
-        if rgb is not None:
-            mpp = self.plan.frame.mpp[0]
-        else:
-            level = _nearest(layout.image_levels, longest_px)
-            rows, columns = layout.image_levels[level]
-            rgb = self.store.read("image", level, Region(0, 0, columns, rows)).transpose(1, 2, 0)
-            mpp = self.plan.image_frame.mpp[0] * 2**level
-        level = _nearest(layout.label_levels, longest_px)
-        rows, columns = layout.label_levels[level]
-        labels = self.store.read("label", level, Region(0, 0, columns, rows))
-        return np.ascontiguousarray(rgb), labels, None if self.plan.is_photo else mpp
+        area = self.plan.roi or self.plan.grid.region
+        labels = self._stored("label", area, longest_px)[0]
+        if max(area.shape) <= 4 * longest_px and max(area.shape) > max(self._in_image(area, 0).shape) < longest_px:
+            return self._label_reader.read(area)[0], labels, None if self.plan.is_photo else self.plan.frame.mpp[0]
+        pixels, level = self._stored("image", area, longest_px)
+        mpp = None if self.plan.is_photo else self.plan.image_frame.mpp[0] * 2**level
+        return np.ascontiguousarray(pixels.transpose(1, 2, 0)), labels, mpp
+
+    def _stored(self, kind: Kind, area: Region, longest_px: int) -> tuple[NDArray[np.uint8], int]:
+        """Return an area (label pixels) from the coarsest level that still has `longest_px`, and the level."""
+        levels = self.plan.layout.levels(kind)
+        regions = [
+            _halved(area, level, levels) if kind == "label" else self._in_image(area, level)
+            for level in range(len(levels))
+        ]
+        level = max((number for number, at in enumerate(regions) if max(at.shape) >= longest_px), default=0)
+        return self.store.read(kind, level, regions[level]), level
+
+    def _in_image(self, area: Region, level: int) -> Region:
+        """Return an area of the label map in the pixels of a stored image level."""
+        label, image = self.plan.frame, self.plan.image_frame
+        ratio = (label.factor_l0[0] / image.factor_l0[0], label.factor_l0[1] / image.factor_l0[1])
+        x, y = int(area.x * ratio[0]), int(area.y * ratio[1])
+        base = Region(x, y, ceil(area.right * ratio[0]) - x, ceil(area.bottom * ratio[1]) - y)
+        return _halved(base, level, self.plan.layout.image_levels)
 
     def _graph(
         self, kind: Kind, cells: set[tuple[int, int]], make_base: Callable[[int, int], None]
@@ -206,6 +213,9 @@ class SlideRun:
         self.journal.done(task_name(kind, cell), bytes=written)
 
 
-def _nearest(levels: list[tuple[int, int]], longest_px: int) -> int:
-    """Return the coarsest level that is still at least `longest_px` long; the finest where none is."""
-    return max((number for number, shape in enumerate(levels) if max(shape) >= longest_px), default=0)
+def _halved(area: Region, level: int, levels: list[tuple[int, int]]) -> Region:
+    """Return an area of level 0 in the pixels of a level, clipped to it."""
+    x, y = area.x >> level, area.y >> level
+    right, bottom = ceil_div(area.right, 2**level), ceil_div(area.bottom, 2**level)
+    rows, columns = levels[level]
+    return Region(x, y, right - x, bottom - y).intersect(Region(0, 0, columns, rows))

@@ -22,6 +22,7 @@ MARGIN_PX = 24
 LEGEND_PX = 330
 INK = (30, 30, 30)
 QUIET = (110, 110, 110)
+ALARM = (180, 0, 0)
 
 
 def draw_overlay(
@@ -33,7 +34,8 @@ def draw_overlay(
     areas: Json,
     um_per_px: float | None,
     title: str,
-    note: str,
+    notice: str,
+    warnings: list[str],
 ) -> None:
     """Draw slide and overlay side by side, with a legend.
 
@@ -74,7 +76,9 @@ def draw_overlay(
     if um_per_px is not None:
         _scale_bar(draw, corners[0], size, um_per_px / zoom)
     _legend(draw, legend_at, rows, areas)
-    draw.text((MARGIN_PX, canvas_size[1] - MARGIN_PX - 8), note, QUIET, _font(15))
+    for number, text in enumerate(reversed([*(f"Warning: {text}" for text in warnings), notice])):
+        colour = QUIET if number == 0 else ALARM
+        draw.text((MARGIN_PX, canvas_size[1] - MARGIN_PX - 8 - 22 * number), text, colour, _font(15))
     temporary = path.with_name(f".{path.name}.partial")
     try:
         with temporary.open("wb") as file:

@@ -24,6 +24,11 @@ CHROMA_LIMITS = (7.0, 18.0)
 """Otsu's threshold on chroma is held in here: a slide that is all tissue, or all glass, has no two modes."""
 DARK = 170
 """Grey level under which a pixel is looked at whatever its chroma (ink, folds, pigment, dark stain)."""
+BLACK = 30
+"""No channel above this: what was never scanned, or the dark field of fluorescence. Not tissue."""
+VOID_TOLERANCE = 2
+"""Grey levels within which a pixel is the slide's declared background, which may be any colour."""
+STRIP_PX = 4_000_000
 SMALLEST_PX = 12
 """Specks below this many pixels of 8 um (about 0.0008 mm2) are dust or noise."""
 
@@ -88,20 +93,29 @@ def find_tissue(slide: Slide, label_frame: Frame) -> TissueMask:
     reader = FrameReader(slide, coarse, outside=slide.background)
     chroma = np.zeros((coarse.height_px, coarse.width_px), np.uint8)
     look = np.zeros_like(chroma, dtype=bool)
-    strip_rows = 64
+    strip_rows = max(PIXELS_PER_CELL, STRIP_PX // coarse.width_px)
     for top in range(0, coarse.height_px, strip_rows):
         strip = Region(0, top, coarse.width_px, min(strip_rows, coarse.height_px - top))
         rgb, unread = reader.read(strip)
-        chroma[top : top + strip.height], dark = _features(rgb)
+        chroma[top : top + strip.height], dark = _features(rgb, slide.background)
         look[top : top + strip.height] = dark if unread is None else dark | unread
     tissue = _clean(chroma > _threshold(chroma)) | look
     cells = tissue.reshape(rows, PIXELS_PER_CELL, columns, PIXELS_PER_CELL).any((1, 3))
     return TissueMask(ndimage.binary_dilation(cells, np.ones((3, 3), bool)), cell_px)
 
 
-def _features(rgb: RGB) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return chroma (largest minus smallest channel) and whether the pixel is dark."""
-    return rgb.max(2) - rgb.min(2), rgb.mean(2) < DARK
+def _features(
+    rgb: RGB, background: tuple[int, int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return chroma (largest minus smallest channel) and whether the pixel is dark.
+
+    Neither where nothing was scanned: black, or the colour that the file gives to its void.
+    """
+    brightest = rgb.max(2)
+    difference = np.abs(rgb.astype(np.int16) - np.array(background, np.int16)).max(2)
+    void = (brightest <= BLACK) | (difference <= VOID_TOLERANCE)
+    chroma = np.where(void, np.uint8(0), brightest - rgb.min(2))
+    return chroma, (rgb.mean(2) < DARK) & ~void
 
 
 def _threshold(chroma: NDArray[np.uint8]) -> float:
