@@ -7,7 +7,7 @@ import torch
 from wsiseg.errors import UsageError
 from wsiseg.models import Model, build_model
 from wsiseg.models.blocks import ESP, BNAct, conv
-from wsiseg.models.field import describe_cost, measure_field, theoretical_reach
+from wsiseg.models.field import Field, describe_cost, measure_field, theoretical_reach
 from wsiseg.models.network import SegmentationNetwork
 from wsiseg.models.paper_tables import module_field_px
 
@@ -70,6 +70,13 @@ def test_it_is_measured_on_a_picture_too(saved_card):
         measure_field(model, window_px=100)
     with pytest.raises(UsageError, match="repeats"):
         measure_field(model, repeats=0)
+
+
+@pytest.mark.parametrize(
+    ("reach", "extent", "filled"), [(1000, 460, True), (1000, 300, False), (200, 401, False)]
+)
+def test_a_filled_window_is_noticed(reach, extent, filled):
+    assert Field(reach, 512, {0.99: extent}, 1).window_is_filled is filled
 
 
 def test_the_cost_of_a_halo():

@@ -260,6 +260,8 @@ def field(
     typer.echo(
         f"measured on {on}, {found.repeats} outputs, in a window of {found.window_px} px (beyond: not seen)"
     )
+    if found.window_is_filled:
+        typer.echo("the window is nearly filled: measure again with a larger --window")
     typer.echo(
         f"suggested halo: {halo} px. It leaves out {1 - HALO_SHARE:.0%} of the energy, so labels near tile "
         f"borders may differ a little from a whole-image run (never from {found.theoretical_px // 2} px); "

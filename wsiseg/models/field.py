@@ -43,6 +43,11 @@ class Field:
         """Side of the square that an output can depend on."""
         return 2 * self.theoretical_reach_px + 1
 
+    @property
+    def window_is_filled(self) -> bool:
+        """Whether a larger window would probably find more energy outside of this one."""
+        return self.window_px < self.theoretical_px and self.extents_px[HALO_SHARE] > 0.8 * self.window_px
+
     def reach_px(self, share: float) -> int:
         """Distance from an output, along a side, within which this share of the energy lies."""
         return (self.extents_px[share] - 1) // 2
