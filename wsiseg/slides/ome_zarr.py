@@ -24,14 +24,6 @@ MAX_SIDE_PX = 2**31
 MAX_CHUNK_BYTES = 2**28
 MAX_SERIES = 20
 
-SAFE_CODECS = frozenset(
-    (
-        *("bytes", "transpose", "sharding_indexed", "crc32c", "delta", "shuffle"),
-        *("blosc", "gzip", "zlib", "zstd", "lz4", "bz2", "lzma"),
-    )
-)
-"""Codecs that only unpack bytes. Zarr 2 also knows `pickle`, which runs the file's own code."""
-
 RETRY_AFTER_S = (0.2, 1.0)
 """Waits before a URL's chunk is asked for again."""
 
@@ -118,13 +110,15 @@ class OmeZarrSlide(SlideBase):
         import zarr
         from zarr.storage import FsspecStore, LocalStore
 
+        from wsiseg.slides.zarr_codecs import CheckedStore
+
         store: Any
         if self._remote:
             store = FsspecStore.from_url(self.source, read_only=True)
         else:
             store = LocalStore(self.source, read_only=True)
         # Consolidated metadata are a second truth; the first is small enough.
-        group: Any = zarr.open_group(store, mode="r", use_consolidated=False)
+        group: Any = zarr.open_group(CheckedStore(store), mode="r", use_consolidated=False)
         attributes: dict[str, Any] = dict(group.attrs)
         ome = ome_attributes(self.name, attributes)
         self._associated: dict[str, tuple[int, int]] = {}
@@ -211,6 +205,8 @@ def _size(array: Any, axes: tuple[str, ...]) -> tuple[int, int]:
 def _level(name: str, group: Any, path: str, image: ImageMetadata) -> _ZarrLevel:
     import zarr
 
+    from wsiseg.slides.zarr_codecs import codec_names, refused_codecs
+
     array = group.get(path)
     if not isinstance(array, zarr.Array):
         raise SlideRefusedError(f"{name}: the metadata name an array {path!r} that is not there")
@@ -231,35 +227,15 @@ def _level(name: str, group: Any, path: str, image: ImageMetadata) -> _ZarrLevel
             f"{name}: array {path} in chunks of {array.chunks}: expected at most "
             f"{MAX_CHUNK_BYTES // 2**20} MiB each"
         )
-    unsafe = sorted(set(_codecs(array)) - SAFE_CODECS)
-    if unsafe:
-        raise SlideRefusedError(
-            f"{name}: array {path} is packed with {', '.join(unsafe)[:80]}: expected one of "
-            f"{', '.join(sorted(SAFE_CODECS))}"
-        )
+    names = codec_names(array)
+    wrong = refused_codecs(names)
+    if wrong:
+        raise SlideRefusedError(f"{name}: array {path} is {wrong}")
+    if "blosc" in names:
+        checked: Any = array.store
+        checked.arrays[array.path] = array.shards is not None
     chunk = dict(zip(image.axes, array.chunks, strict=True))
     return _ZarrLevel(array, image.axes, int(chunk["x"]), int(chunk["y"]))
-
-
-def _codecs(array: Any) -> list[str]:
-    """Return the names of all codecs of an array, those inside of shards too."""
-
-    def names(items: Any) -> list[str]:
-        found = []
-        for item in items:
-            own = item.to_dict() if hasattr(item, "to_dict") else item
-            found.append(str(own.get("name", "")).removeprefix("numcodecs."))
-            inside = own.get("configuration") or {}
-            for key in ("codecs", "index_codecs"):
-                found += names(inside.get(key, ()))
-        return found
-
-    metadata = array.metadata
-    if metadata.zarr_format == 3:
-        return names(metadata.codecs)
-    return [
-        str(item.codec_id) for item in (*(metadata.filters or ()), metadata.compressor) if item is not None
-    ]
 
 
 def _plane_warnings(level: _ZarrLevel) -> tuple[str, ...]:

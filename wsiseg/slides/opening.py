@@ -118,16 +118,17 @@ def _probe(slide: Slide) -> None:
 
 def _tiff(path: Path, vendor: str | None) -> Slide:
     """Decode directly where possible, else through OpenSlide where it knows the file, else as a picture."""
+    from wsiseg.slides.tiff_layout import UntiledError
+
     try:
         return _backend("tiff", path)
     except SlideRefusedError as direct:
-        if vendor is not None:
-            try:
-                return _backend("openslide", path)
-            except SlideRefusedError:
-                raise direct from None
-        try:
+        if vendor is None and isinstance(direct, UntiledError):
             return _backend("image", path)
+        if vendor is None:
+            raise
+        try:
+            return _backend("openslide", path)
         except SlideRefusedError:
             raise direct from None
 

@@ -28,6 +28,10 @@ _UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}
 """TIFF ResolutionUnit: inch, centimetre."""
 
 
+class UntiledError(SlideRefusedError):
+    """A TIFF that may be a plain picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class TiffLevel:
     """One tiled directory: 8-bit RGB, interleaved."""
@@ -135,7 +139,9 @@ def _level(name: str, page: Any) -> TiffLevel:
         return SlideRefusedError(f"{name}: {found}: expected {expected}")
 
     if not page.is_tiled:
-        raise refuse("an untiled TIFF", "tiles (a plain picture is read by the image backend)")
+        raise UntiledError(
+            f"{name}: an untiled TIFF: expected tiles (the image backend reads plain pictures)"
+        )
     if page.samplesperpixel != 3 or page.planarconfig != 1 or page.bitspersample != 8:
         raise refuse(
             f"{page.samplesperpixel} samples of {page.bitspersample} bits, planar configuration "
