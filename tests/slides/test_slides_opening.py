@@ -119,6 +119,12 @@ def test_ids(name: str, expected: str) -> None:
     assert slide_id(name) == expected
 
 
+def test_ids_of_folders_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "case.zarr" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "case.zarr")
+    assert slide_id(".") == slide_id("inner/..") == slide_id(tmp_path / "case.zarr") == "case"
+
+
 @given(st.text(min_size=1, max_size=30))
 def test_ids_are_file_names(text: str) -> None:
     assert "/" not in slide_id(f"https://host/{text}.zarr")

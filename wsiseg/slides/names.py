@@ -30,7 +30,7 @@ def slide_id(source: str | Path) -> str:
         path = Path(text)
         if path.suffix.lower() == ".dcm" or (path.is_file() and is_dicom(path)):
             path = path.absolute().parent
-        name = path.name or path.resolve().name
+        name = path.name if path.name not in ("", "..") else path.resolve().name
     stem = name
     while True:
         for suffix in KNOWN_SUFFIXES:
