@@ -71,7 +71,8 @@ def repeat_tiles(source: Path, destination: Path, width_px: int, height_px: int)
                 if max(level) <= _LEAST_LEVEL_PX:
                     break
                 factor *= LEVEL_FACTOR
-                unit = _reduced_unit(pixels, side, factor)
+                pixels = _reduced(pixels, side)
+                unit = _encoded(pixels, side)
         umask = os.umask(0)
         os.umask(umask)
         partial.chmod(0o666 & ~umask)
@@ -130,41 +131,37 @@ def _unit_of(page: tifffile.TiffPage, source: Path) -> _Unit:
     )
 
 
-def _reduced_unit(pixels: NDArray[np.uint8], side: int, factor: int) -> _Unit:
-    """Encode one repeat of a reduced level: the period is as many source units as give whole tiles."""
-    rows, columns = (_period(length // side, factor) for length in pixels.shape[:2])
-    strips = []
+def _reduced(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Return one repeat of the next level, in whole tiles: area means of the endlessly repeated `pixels`.
+
+    A level that repeats after n tiles repeats after n / gcd(n, 4) on the next one.
+    """
+    rows, columns = (length // math.gcd(length // side, LEVEL_FACTOR) for length in pixels.shape[:2])
+    result = np.empty((rows, columns, 3), np.uint8)
+    source_columns = np.arange(columns * LEVEL_FACTOR) % pixels.shape[1]
     for row in range(rows):
-        strip = _reduced_rows(pixels, row * side * factor, side, factor, columns * side)
-        for column in range(columns):
-            tile = np.ascontiguousarray(strip[:, column * side : (column + 1) * side])
-            strips.append(
-                bytes(
-                    imagecodecs.jpeg8_encode(
-                        tile, level=_QUALITY, colorspace="rgb", outcolorspace="ycbcr", subsampling=(2, 2)
-                    )
-                )
-            )
-    return _Unit(strips, rows, columns, None, _YCBCR, (2, 2))
-
-
-def _period(unit_tiles: int, factor: int) -> int:
-    """Tiles after which a reduced level repeats: unit_tiles * k / factor, whole for the least k."""
-    return unit_tiles // math.gcd(unit_tiles, factor)
-
-
-def _reduced_rows(
-    pixels: NDArray[np.uint8], top: int, side: int, factor: int, width: int
-) -> NDArray[np.uint8]:
-    """Return one row of reduced tiles (side, width, 3): area means of the endlessly repeated source."""
-    result = np.empty((side, width, 3), np.uint8)
-    columns = np.arange(width * factor) % pixels.shape[1]
-    for row in range(side):
-        source_rows = (top + row * factor + np.arange(factor)) % pixels.shape[0]
-        total = pixels[source_rows].sum(axis=0, dtype=np.uint32)[columns]
-        mean = total.reshape(width, factor, 3).sum(axis=1) / (factor * factor)
+        source_rows = (row * LEVEL_FACTOR + np.arange(LEVEL_FACTOR)) % pixels.shape[0]
+        total = pixels[source_rows].sum(axis=0, dtype=np.uint32)[source_columns]
+        mean = total.reshape(columns, LEVEL_FACTOR, 3).sum(axis=1) / LEVEL_FACTOR**2
         result[row] = np.floor(mean + 0.5)
     return result
+
+
+def _encoded(pixels: NDArray[np.uint8], side: int) -> _Unit:
+    rows, columns = (length // side for length in pixels.shape[:2])
+    tiles = []
+    for row in range(rows):
+        for column in range(columns):
+            tile = pixels[row * side : (row + 1) * side, column * side : (column + 1) * side]
+            coded = imagecodecs.jpeg8_encode(
+                np.ascontiguousarray(tile),
+                level=_QUALITY,
+                colorspace="rgb",
+                outcolorspace="ycbcr",
+                subsampling=(2, 2),
+            )
+            tiles.append(bytes(coded))
+    return _Unit(tiles, rows, columns, None, _YCBCR, (2, 2))
 
 
 class _BigTiff:

@@ -66,7 +66,8 @@ def bare_card(config: TrainingConfig, normalisation: Normalisation) -> ModelCard
         training_data=(
             f"{data.train_count} generated phantoms of {data.side_px} x {data.side_px} px (seeds "
             f"{data.train_seed} and up, TRAINING_RANGES) and nothing else: no patient's tissue. "
-            f"Checkpoints were chosen on {data.validation_count} other phantoms of the same ranges. This model is {WARNING}."
+            f"Checkpoints were chosen on {data.validation_count} other phantoms of the same ranges. "
+            f"This model is {WARNING}."
         ),
     )
 
@@ -106,7 +107,8 @@ def measure(
         }
     note = (
         "Phantoms: one confusion matrix over all pixels, fp32, each picture in one piece. "
-        "held_out_phantoms have stain, scanner and layout parameters outside of the training ranges. four_classes: benign and "
+        "held_out_phantoms have stain, scanner and layout parameters outside of the training ranges. "
+        "four_classes: benign and "
         "malignant epithelium, normal and desmoplastic stroma, over pixels of these; the colour baseline is "
         "a Bayes classifier on 5 x 5 mean colours that chooses among the four, the better of two weightings."
     )
