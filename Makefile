@@ -20,7 +20,8 @@ setup: $(STAMP)  ## Make .venv and install wsiseg with what its tests need
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "wsiseg needs Python 3.11 or newer, found %s: make PYTHON=python3.12" % sys.version.split()[0])'
 	@test -f $@ || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@echo "installing wsiseg into $(VENV) (some minutes: torch is large)"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
 demo: $(STAMP)  ## Generate a slide, segment it, and say where the picture is
