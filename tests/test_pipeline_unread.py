@@ -17,7 +17,13 @@ def write_tissue(path, height=1024, width=1280):
     random = np.random.default_rng(9)
     rgb = random.integers(90, 220, (height // 8, width // 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
     tifffile.imwrite(
-        path, rgb, tile=(TILE, TILE), photometric="rgb", compression="jpeg", resolution=(20000, 20000), resolutionunit=3
+        path,
+        rgb,
+        tile=(TILE, TILE),
+        photometric="rgb",
+        compression="jpeg",
+        resolution=(20000, 20000),
+        resolutionunit=3,
     )
     return rgb
 
@@ -33,7 +39,14 @@ def damage_tile(path, number):
 
 
 def predicted(path, out, **changes):
-    options = {"model": integer_model(), "tissue": "none", "tile_px": 256, "halo_px": 48, "runtime": "torch", "precision": "fp32"}
+    options = {
+        "model": integer_model(),
+        "tissue": "none",
+        "tile_px": 256,
+        "halo_px": 48,
+        "runtime": "torch",
+        "precision": "fp32",
+    }
     result = segment_slide(path, out, PredictOptions(**(options | changes)))
     return result, zarr.open_group(str(result.store), mode="r")["labels/tissue/0"][:]
 

@@ -102,20 +102,27 @@ class SlideRun:
         return {"areas": areas, "classes": rows, "unread_share": unread_share}
 
     def picture(self, longest_px: int) -> tuple[NDArray[np.uint8], Labels, float | None]:
-        """Return what was analysed: RGB (rows, columns, 3), labels (rows, columns), um per pixel of the former.
+        """Return what was analysed: RGB (rows, columns, 3), labels (rows, columns), um per RGB pixel.
 
         Taken from the stored levels nearest to `longest_px`; of a small area, from the slide itself.
         """
         area = self.plan.roi or self.plan.grid.region
         labels = self._stored("label", area, longest_px)[0]
-        if max(area.shape) <= 4 * longest_px and max(area.shape) > max(self._in_image(area, 0).shape) < longest_px:
-            return self._label_reader.read(area)[0], labels, None if self.plan.is_photo else self.plan.frame.mpp[0]
+        if (
+            max(area.shape) <= 4 * longest_px
+            and max(area.shape) > max(self._in_image(area, 0).shape) < longest_px
+        ):
+            return (
+                self._label_reader.read(area)[0],
+                labels,
+                None if self.plan.is_photo else self.plan.frame.mpp[0],
+            )
         pixels, level = self._stored("image", area, longest_px)
         mpp = None if self.plan.is_photo else self.plan.image_frame.mpp[0] * 2**level
         return np.ascontiguousarray(pixels.transpose(1, 2, 0)), labels, mpp
 
     def _stored(self, kind: Kind, area: Region, longest_px: int) -> tuple[NDArray[np.uint8], int]:
-        """Return an area (label pixels) from the coarsest level that still has `longest_px`, and the level."""
+        """Return an area (label pixels) from the coarsest level of `longest_px` or more, and that level."""
         levels = self.plan.layout.levels(kind)
         regions = [
             _halved(area, level, levels) if kind == "label" else self._in_image(area, level)
