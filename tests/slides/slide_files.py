@@ -37,10 +37,10 @@ def write_tiff(
     """A tiled pyramid: top-level directories, or SubIFDs of the first one."""
     options = {"tile": (128, 112), "photometric": "rgb", "compression": None, **options}
     resolution = {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
-    ome = options.pop("ome", False)
+    ome, bigtiff = options.pop("ome", False), options.pop("bigtiff", False)
     if ome:
         resolution["metadata"] = {"axes": "YXS", "PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
-    with tifffile.TiffWriter(path, ome=ome) as tiff:
+    with tifffile.TiffWriter(path, ome=ome, bigtiff=bigtiff) as tiff:
         tiff.write(levels[0], subifds=len(levels) - 1 if subifds else 0, **resolution, **options)
         for level in levels[1:]:
             tiff.write(level, subfiletype=1, **options)

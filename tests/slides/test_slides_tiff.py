@@ -242,6 +242,37 @@ def test_what_it_does_not_read_is_refused(
         TiledTiffSlide(path)
 
 
+def test_channels_never_pass_for_brightfield(tmp_path: Path) -> None:
+    """OpenSlide would show the first channel of each of these as a grey slide."""
+    grey = picture()[..., 0]
+    write_tiff(tmp_path / "grey.tiff", [grey], photometric="minisblack")
+    with tifffile.TiffWriter(tmp_path / "channels.ome.tiff", ome=True) as tiff:
+        stack = picture().transpose(2, 0, 1)
+        tiff.write(stack, photometric="minisblack", tile=(128, 112), metadata={"axes": "CYX"})
+    for name in ("grey.tiff", "channels.ome.tiff"):
+        with pytest.raises(SlideRefusedError, match="1 samples of 8 bits: expected RGB"):
+            open_slide(tmp_path / name)
+
+
+def test_what_is_left_to_openslide(tmp_path: Path) -> None:
+    """Planes, and RGB with alpha: libtiff knows them."""
+    planes = picture().transpose(2, 0, 1)
+    write_tiff(tmp_path / "planes.tiff", [planes], planarconfig="separate")
+    with open_slide(tmp_path / "planes.tiff") as slide:
+        assert slide.backend == "openslide"
+        np.testing.assert_array_equal(slide.read_region(0, slide.levels[0].region), picture())
+
+
+def test_offsets_beyond_any_file(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tiff", [picture()], bigtiff=True)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tag = tiff.pages[0].tags["TileOffsets"]
+        tag.overwrite([2**64 - 1, 2**62, *tag.value[2:]])
+    with open_slide(path) as slide:
+        assert slide.read_region_masked(0, Region(0, 0, 224, 128))[1].all()
+        assert not slide.read_region_masked(0, Region(224, 0, 224, 128))[1].any()
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_damaged_headers_never_crash(tmp_path: Path, seed: int) -> None:
     """Random bytes in the header area: the file is refused, or opens and reads or fails as a slide does."""

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wsiseg.errors import SlideRefusedError
 from wsiseg.geometry import ceil_div
 from wsiseg.slides.base import one_line
@@ -15,7 +18,6 @@ from wsiseg.slides.physical import UNIT_UM
 from wsiseg.slides.tile_codecs import (
     JPEG,
     JPEG2000_RGB,
-    JPEG2000_YCBCR,
     PHOTOMETRIC_RGB,
     PHOTOMETRIC_YCBCR,
     SUPPORTED,
@@ -32,7 +34,11 @@ class UntiledError(SlideRefusedError):
     """A TIFF that may be a plain picture."""
 
 
-@dataclass(frozen=True, slots=True)
+class NotRgbError(SlideRefusedError):
+    """A TIFF whose pixels are no brightfield colours, whoever decodes them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TiffLevel:
     """One tiled directory: 8-bit RGB, interleaved."""
 
@@ -44,11 +50,12 @@ class TiffLevel:
     photometric: int
     horizontal_predictor: bool
     jpeg_tables: bytes | None
-    offsets: tuple[int, ...]
-    byte_counts: tuple[int, ...]
+    offsets: NDArray[np.uint64]
+    """(tiles,) in the file, row by row."""
+    byte_counts: NDArray[np.uint64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TiffLayout:
     """What a slide's TIFF says about itself."""
 
@@ -142,18 +149,21 @@ def _level(name: str, page: Any) -> TiffLevel:
         raise UntiledError(
             f"{name}: an untiled TIFF: expected tiles (the image backend reads plain pictures)"
         )
-    if page.samplesperpixel != 3 or page.planarconfig != 1 or page.bitspersample != 8:
+    if page.samplesperpixel not in (3, 4) or page.bitspersample != 8 or page.sampleformat not in (None, 1):
+        raise NotRgbError(
+            f"{name}: {page.samplesperpixel} samples of {page.bitspersample} bits: expected RGB of 8 bits, "
+            "as brightfield slides have"
+        )
+    if page.samplesperpixel != 3 or page.planarconfig != 1:
         raise refuse(
             f"{page.samplesperpixel} samples of {page.bitspersample} bits, planar configuration "
             f"{page.planarconfig}",
             "interleaved RGB of 8 bits (brightfield)",
         )
-    if page.sampleformat not in (None, 1):
-        raise refuse(f"sample format {page.sampleformat}", "unsigned integers")
     compression, photometric = int(page.compression), int(page.photometric)
     if compression not in SUPPORTED:
         raise refuse(f"TIFF compression {compression}", f"one of {', '.join(map(str, SUPPORTED))}")
-    may_be_ycbcr = compression in (JPEG, JPEG2000_RGB, JPEG2000_YCBCR)
+    may_be_ycbcr = compression in (JPEG, JPEG2000_RGB)
     if photometric != PHOTOMETRIC_RGB and not (photometric == PHOTOMETRIC_YCBCR and may_be_ycbcr):
         raise refuse(f"TIFF photometric {photometric}", "RGB (2), or YCbCr (6) in JPEG")
     predictor = int(page.predictor)
@@ -178,8 +188,8 @@ def _level(name: str, page: Any) -> TiffLevel:
         photometric=photometric,
         horizontal_predictor=predictor == 2,
         jpeg_tables=page.jpegtables,
-        offsets=tuple(map(int, page.dataoffsets)),
-        byte_counts=tuple(map(int, page.databytecounts)),
+        offsets=np.asarray(page.dataoffsets, dtype=np.uint64),
+        byte_counts=np.asarray(page.databytecounts, dtype=np.uint64),
     )
 
 

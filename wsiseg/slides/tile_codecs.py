@@ -13,11 +13,11 @@ import numpy as np
 from wsiseg.slides.slide import RGB
 
 JPEG = 7
-JPEG2000_YCBCR, JPEG2000_RGB = 33003, 33005
-"""Aperio's compression tags."""
+JPEG2000_RGB = 33005
+"""Aperio's compression tag; 33003, its YCbCr sibling with its own sub-sampling, is left to OpenSlide."""
 LOSSLESS = {1: "none", 5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits", 34926: "zstd", 50000: "zstd"}
 """TIFF compression tag: name of the codec in imagecodecs."""
-SUPPORTED = (JPEG, JPEG2000_YCBCR, JPEG2000_RGB, *LOSSLESS)
+SUPPORTED = (JPEG, JPEG2000_RGB, *LOSSLESS)
 PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR = 2, 6
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
@@ -102,7 +102,7 @@ def decode_jpeg(data: bytes, width: int, height: int) -> RGB:
     return decoded
 
 
-def decode_jpeg2000(data: bytes, width: int, height: int, *, ycbcr: bool) -> RGB:
+def decode_jpeg2000(data: bytes, width: int, height: int) -> RGB:
     """Decode a JPEG 2000 codestream of width x height px, three components of 8 bits.
 
     OpenJPEG reports truncation but not flipped bytes in the packets: JPEG 2000 data carry no checksum.
@@ -116,7 +116,7 @@ def decode_jpeg2000(data: bytes, width: int, height: int, *, ycbcr: bool) -> RGB
         raise TileError(str(error)) from error
     if decoded.shape != (height, width, 3) or decoded.dtype != np.uint8:
         raise TileError(f"JPEG 2000 of {decoded.shape} {decoded.dtype}, expected {(height, width, 3)} uint8")
-    return ycbcr_to_rgb(decoded) if ycbcr else decoded
+    return decoded
 
 
 def _check_codestream(data: bytes, width: int, height: int) -> None:

@@ -23,7 +23,6 @@ from wsiseg.slides.tiff_layout import TiffLayout, TiffLevel, read_layout
 from wsiseg.slides.tile_codecs import (
     JPEG,
     JPEG2000_RGB,
-    JPEG2000_YCBCR,
     TileError,
     complete_jpeg,
     decode_jpeg,
@@ -130,7 +129,7 @@ class TiledTiffSlide(SlideBase):
             return f"tile {index} (column {column}, row {row}): {one_line(error)}"
 
     def _decode_data(self, level: TiffLevel, index: int) -> RGB:
-        offset, count = level.offsets[index], level.byte_counts[index]
+        offset, count = int(level.offsets[index]), int(level.byte_counts[index])
         if not count or not offset:
             raise TileError("the file has no data for it")
         width, height = level.tile_width_px, level.tile_height_px
@@ -139,12 +138,12 @@ class TiledTiffSlide(SlideBase):
             raise TileError(f"{count} bytes of data, too many for its size")
         try:
             data = self._file.read(offset, count)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise TileError(str(error)) from error
         if len(data) != count:
             raise TileError(f"the file ends within it ({len(data)} of {count} bytes)")
         if level.compression == JPEG:
             return decode_jpeg(complete_jpeg(data, level.jpeg_tables, level.photometric), width, height)
-        if level.compression in (JPEG2000_RGB, JPEG2000_YCBCR):
-            return decode_jpeg2000(data, width, height, ycbcr=level.compression == JPEG2000_YCBCR)
+        if level.compression == JPEG2000_RGB:
+            return decode_jpeg2000(data, width, height)
         return decode_lossless(data, width, height, level.compression, horizontal=level.horizontal_predictor)
