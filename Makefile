@@ -46,7 +46,7 @@ contracts: $(STAMP)  ## Check that imports run one way
 
 check: lint types contracts test  ## Everything that the continuous integration runs
 
-model: $(STAMP)  ## Rebuild the bundled model from generated slides (about an hour on two cores)
+model: $(STAMP)  ## Rebuild the bundled model from generated slides; trains on the CPU
 	$(BIN)/python -m wsiseg.training.tissue8_demo configs/train_tissue8_demo.yaml
 
 bench-seams: $(STAMP)  ## Measure agreement of tiled with untiled prediction

@@ -164,6 +164,8 @@ def test_exit_codes_are_those_of_the_program():
     from wsiseg import errors
 
     expected = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+    main = (ROOT / "wsiseg" / "cli" / "main.py").read_text(encoding="utf-8")
+    expected |= {int(code) for code in re.findall(r"sys\.exit\((\d+)\)", main)}
     assert {int(row[0]) for row in rows("exit code")} == expected
 
 
