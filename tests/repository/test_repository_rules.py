@@ -85,7 +85,7 @@ def test_stages_below_the_network_run_without_torch(stage):
     assert not loaded & {"torch", "openvino", "napari", "qtpy"}
 
 
-def imported_packages(folder: str) -> set[str]:
+def imported_packages(folder: str, *, keep_standard: bool = False) -> set[str]:
     names = set()
     for path in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -94,7 +94,7 @@ def imported_packages(folder: str) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names.add(node.module.split(".")[0])
     own = {path.stem for path in (ROOT / folder).rglob("*.py")} | {"wsiseg", "contracts", "benchmarks"}
-    return names - set(sys.stdlib_module_names) - own
+    return names - own - (set() if keep_standard else set(sys.stdlib_module_names))
 
 
 def declared(*extras: str) -> set[str]:
@@ -183,6 +183,19 @@ def test_links_resolve(path):
         assert file.exists(), f"{path.name} links to {target}"
         if anchor:
             assert anchor in anchors(file), f"{path.name} links to {target}"
+
+
+POSIX_ONLY = ("fork", "pread", "sched_getaffinity", "posix_fadvise", "getuid", "mkfifo", "chown", "statvfs")
+POSIX_MODULES = {"fcntl", "resource", "pwd", "grp", "termios", "posix"}
+
+
+def test_posix_calls_have_a_fallback():
+    """A call that Windows lacks stands behind `hasattr`, its modules are not imported."""
+    for path in (ROOT / "wsiseg").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r"\bos\.(\w+)\(", text):
+            assert name not in POSIX_ONLY or f'hasattr(os, "{name}")' in text, f"{path.name}: os.{name}"
+    assert not imported_packages("wsiseg", keep_standard=True) & POSIX_MODULES
 
 
 def test_modules_stay_small():
