@@ -100,3 +100,5 @@ def test_files_that_cannot_be_repeated_are_refused(tmp_path):
 def test_a_size_beyond_the_format_is_refused(source, tmp_path):
     with pytest.raises(UsageError, match="sides must be"):
         repeat_tiles(source, tmp_path / "out.tiff", 0, 1000)
+    with pytest.raises(UsageError, match="folder does not exist"):
+        repeat_tiles(source, tmp_path / "none" / "out.tiff", 1000, 1000)

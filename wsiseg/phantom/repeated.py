@@ -49,6 +49,8 @@ def repeat_tiles(source: Path, destination: Path, width_px: int, height_px: int)
         raise UsageError(
             f"repeated slide of {width_px} x {height_px} px: sides must be 1 to {2**31 - 1:,} px"
         )
+    if not destination.parent.is_dir():
+        raise UsageError(f"{destination}: its folder does not exist; create it first")
     try:
         with tifffile.TiffFile(source) as tiff:
             page = _checked(tiff, source)
