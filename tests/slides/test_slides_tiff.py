@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import shutil
 import struct
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -242,6 +244,20 @@ def test_what_it_does_not_read_is_refused(
         TiledTiffSlide(path)
 
 
+@pytest.mark.parametrize(
+    ("size", "unit", "expected"),
+    [(0.25, "µm", 0.25), (250.0, "nm", 0.25), (2.5e-4, "mm", 0.25), (1.0, "pixel", None)],
+)
+def test_ome_units(tmp_path: Path, size: float, unit: str, expected: float | None) -> None:
+    metadata = {"axes": "YXS", **{f"PhysicalSize{axis}": size for axis in "XY"}}
+    metadata |= {f"PhysicalSize{axis}Unit": unit for axis in "XY"}
+    path = tmp_path / "a.ome.tiff"
+    tifffile.imwrite(path, picture(), photometric="rgb", tile=(128, 112), metadata=metadata)
+    with TiledTiffSlide(path) as slide:
+        assert slide.vendor == "ome"
+        assert slide.mpp == (None if expected is None else pytest.approx((expected, expected)))
+
+
 def test_channels_never_pass_for_brightfield(tmp_path: Path) -> None:
     """OpenSlide would show the first channel of each of these as a grey slide."""
     grey = picture()[..., 0]
@@ -271,6 +287,25 @@ def test_offsets_beyond_any_file(tmp_path: Path) -> None:
     with open_slide(path) as slide:
         assert slide.read_region_masked(0, Region(0, 0, 224, 128))[1].all()
         assert not slide.read_region_masked(0, Region(224, 0, 224, 128))[1].any()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Aperio |" + " " * 300_000,
+        "Aperio " + "|" * 300_000,
+        '<?xml version="1.0"?><OME ' + "<Pixels " * 60_000,
+        '<?xml version="1.0"?><OME ' + "<Objective " + "a" * 300_000,
+    ],
+    ids=["spaces", "bars", "elements", "a word"],
+)
+def test_descriptions_that_would_keep_a_pattern_busy(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.tiff"
+    tifffile.imwrite(path, picture(), photometric="rgb", tile=(128, 112), description=text, metadata=None)
+    start = time.perf_counter()
+    with contextlib.suppress(SlideRefusedError):
+        TiledTiffSlide(path).close()
+    assert time.perf_counter() - start < 5
 
 
 @pytest.mark.parametrize("seed", range(30))

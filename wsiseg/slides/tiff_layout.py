@@ -25,6 +25,7 @@ from wsiseg.slides.tile_codecs import (
 
 MAX_DIRECTORIES = 200
 MAX_TILE_PX = 2**24
+MAX_ELEMENT_CHARS = 4096
 _REDUCED = 1
 _UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}
 """TIFF ResolutionUnit: inch, centimetre."""
@@ -207,7 +208,8 @@ def _physical(
     tiff: Any, first: Any, description: str, aperio: bool
 ) -> tuple[tuple[float, float] | None, float | None, list[str]]:
     if aperio:
-        fields = dict(re.findall(r"\|\s*([^=|]+?)\s*=\s*([^|]*)", description))
+        parts = [part.partition("=") for part in description.split("|")[1:]]
+        fields = {key.strip(): value for key, _, value in parts}
         mpp = _positive(fields.get("MPP"))
         return (mpp, mpp) if mpp else None, _positive(fields.get("AppMag")), []
     if tiff.is_ome:
@@ -225,18 +227,26 @@ def _physical(
 
 def _ome_physical(xml: str) -> tuple[tuple[float, float] | None, float | None, list[str]]:
     """Read the pixel size of the first image. By pattern: the file is hostile, and no XML parser sees it."""
-    pixels = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", xml)
-    if pixels is None:
+    attributes = _first_attributes(xml, "Pixels")
+    if not attributes:
         return None, None, ["OME-XML without a Pixels element: no pixel size"]
-    attributes = dict(re.findall(r"(\w+)\s*=\s*[\"']([^\"']*)[\"']", pixels.group()))
     values = []
     for axis in "XY":
         size = _positive(attributes.get(f"PhysicalSize{axis}"))
         unit = UNIT_UM.get(attributes.get(f"PhysicalSize{axis}Unit", "µm"))
         values.append(size * unit if size and unit else None)
-    power = re.search(r"<(?:\w+:)?Objective\b[^>]*\bNominalMagnification\s*=\s*[\"']([^\"']*)", xml)
+    power = _positive(_first_attributes(xml, "Objective").get("NominalMagnification"))
     x, y = values
-    return (x, y) if x and y else None, _positive(power.group(1)) if power else None, []
+    return (x, y) if x and y else None, power, []
+
+
+def _first_attributes(xml: str, element: str) -> dict[str, str]:
+    """Return the attributes of the first such element; bounded, so that no text makes a pattern run long."""
+    found = re.search(rf"<(?:\w{{1,20}}:)?{element}\s", xml)
+    if found is None:
+        return {}
+    tag = xml[found.end() : found.end() + MAX_ELEMENT_CHARS].partition(">")[0]
+    return dict(re.findall(r"(\w{1,40})\s{0,9}=\s{0,9}[\"']([^\"']*)[\"']", tag))
 
 
 def _positive(text: str | None) -> float | None:
