@@ -12,7 +12,7 @@ from wsiseg.errors import EXIT_USAGE, WsisegError
 
 EPILOG = "Example: wsiseg predict slide.svs -o results. Not for diagnostic use."
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, epilog=EPILOG)
+app = typer.Typer(add_completion=False, no_args_is_help=True, epilog=EPILOG, pretty_exceptions_enable=False)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("info", epilog=info.EPILOG)(info.info)
 app.command("demo", epilog=demo.EPILOG)(demo.demo)
@@ -49,6 +49,12 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_USAGE)
+    except OSError as error:  # a full disk, a missing right, a vanished mount
+        sys.stderr.write(f"wsiseg: {error}; once that is mended, the same command goes on from here\n")
+        sys.exit(1)
+    except MemoryError:
+        sys.stderr.write("wsiseg: out of memory; free some, and the same command goes on from here\n")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

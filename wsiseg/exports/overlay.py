@@ -20,6 +20,8 @@ PICTURE_PX = 1000
 OPACITY = 0.5
 MARGIN_PX = 24
 LEGEND_PX = 330
+FEW_CLASSES = 12
+"""With more than these, a legend leaves out what does not occur."""
 INK = (30, 30, 30)
 QUIET = (110, 110, 110)
 ALARM = (180, 0, 0)
@@ -114,7 +116,7 @@ def _legend(draw: ImageDraw.ImageDraw, at: tuple[int, int], rows: list[Json], ar
     entries = [
         (tuple(row["colour"]), row["name"], row[unit], row["percent"])
         for row in rows
-        if row[unit] or row["percent"] is not None
+        if row[unit] or (row["percent"] is not None and len(rows) <= FEW_CLASSES)
     ]
     reserved = {"unread": UNREAD, "not_analysed": NOT_ANALYSED}
     for name, label in reserved.items():

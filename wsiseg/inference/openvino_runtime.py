@@ -7,7 +7,6 @@ another way into the graph changes a label in a thousand, so this way is part of
 from __future__ import annotations
 
 import threading
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,14 +28,12 @@ class OpenVinoRuntime:
         import torch
 
         from wsiseg.models.normalise import Segmenter
+        from wsiseg.models.quiet import quiet_torchscript
 
         self.precision = precision
         shape = (batch, *tile_shape, 3)
         example = torch.zeros(shape, dtype=torch.uint8)
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # tracing warns of shape checks, which hold for the one shape used
+        with quiet_torchscript():
             graph = openvino.convert_model(Segmenter(model).eval(), example_input=example, input=[shape])
         self._compiled = openvino.Core().compile_model(
             graph,

@@ -104,9 +104,7 @@ def find_tissue(slide: Slide, label_frame: Frame) -> TissueMask:
     return TissueMask(ndimage.binary_dilation(cells, np.ones((3, 3), bool)), cell_px)
 
 
-def _features(
-    rgb: RGB, background: tuple[int, int, int]
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def _features(rgb: RGB, background: tuple[int, int, int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return chroma (largest minus smallest channel) and whether the pixel is dark.
 
     Neither where nothing was scanned: black, or the colour that the file gives to its void.
