@@ -21,10 +21,11 @@ from wsiseg.evaluation.whole_image import score_pictures, segment_picture
 from wsiseg.models import ModelCard, build_model, save_model
 from wsiseg.models.files import BUNDLED
 from wsiseg.models.network import SegmentationNetwork
+from wsiseg.training.card_page import render
 from wsiseg.training.config import TrainingConfig, read_training_config
 from wsiseg.training.loop import EpochReport, Normalisation, seed_everything, train_stage
 from wsiseg.training.losses import class_frequencies, class_weights
-from wsiseg.training.tissue8_card import bare_card, measure, predictor
+from wsiseg.training.tissue8_card import WARNING, bare_card, measure, predictor
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +147,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("build/phantoms"), help="folder of the phantoms")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw phantoms")
     parser.add_argument("--crops", type=Path, help="real crops (rgb/, label/) to measure on, and only that")
+    parser.add_argument("--page", type=Path, help="Markdown page of the card to write")
     parser.add_argument("--measure-only", action="store_true", help="take the trained states in the cache")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -161,6 +163,8 @@ def main() -> None:
         network, normalisation = train(config, given.cache, given.workers)
     card = finish(config, network, normalisation, given.cache, given.workers, given.crops)
     saved = save_model(given.output / f"{config.name}.safetensors", network, card)
+    if given.page is not None:
+        given.page.write_text(render(saved, WARNING), encoding="utf-8")
     log.info(
         "%s", saved.model_dump_json(indent=1, include={"name", "scores", "scores_note", "weights_sha256"})
     )
