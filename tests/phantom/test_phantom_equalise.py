@@ -28,7 +28,7 @@ def test_equalise_moves_two_distributions_together():
     haematoxylin = rng.normal(0.5, 0.05, labels.shape).astype(np.float32) + 0.3 * (labels == 2)
     eosin = rng.normal(0.5, 0.05, labels.shape).astype(np.float32)
     haematoxylin = haematoxylin.astype(np.float32)
-    equalise(haematoxylin, eosin, labels, (1, 2), 1.0)
+    equalise(haematoxylin, eosin, labels, ((1, 2),), 1.0)
     assert abs(haematoxylin[labels == 1].mean() - haematoxylin[labels == 2].mean()) < 0.03
     assert 0.55 < haematoxylin.mean() < 0.75
 
@@ -37,5 +37,5 @@ def test_equalise_leaves_a_lonely_class_alone():
     labels = np.ones((60, 60), np.uint8)
     haematoxylin = np.random.default_rng(0).uniform(size=labels.shape).astype(np.float32)
     before = haematoxylin.copy()
-    equalise(haematoxylin, haematoxylin.copy(), labels, (1, 2), 1.0)
+    equalise(haematoxylin, haematoxylin.copy(), labels, ((1, 2),), 1.0)
     assert np.array_equal(haematoxylin, before)

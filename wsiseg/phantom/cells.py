@@ -79,15 +79,15 @@ def place_stromal(canvas: Canvas, rng: np.random.Generator, across: dict[int, Fi
     height_um, width_um = (side * canvas.mpp for side in canvas.shape)
     placed = []
     for label, pitch, long, short, jitter in (
-        (NORMAL, 33.0, (8.0, 0.2), (1.75, 0.15), 0.35),
-        (DESMOPLASTIC, 37.0, (6.0, 0.2), (3.0, 0.2), 0.35),
+        (NORMAL, 33.0, (8.6, 0.2), (1.6, 0.12), 0.35),
+        (DESMOPLASTIC, 33.0, (5.8, 0.2), (3.3, 0.2), 0.35),
     ):
         x, y = jittered_grid(rng, width_um, height_um, pitch, jitter)
         keep = canvas.label_at(x, y) == label
         x, y = x[keep], y[keep]
         angle = _along(across[label], canvas.mpp, x, y)
         if label == DESMOPLASTIC:
-            angle = angle + rng.normal(0, 0.5, len(x)).astype(np.float32)
+            angle = angle + rng.normal(0, 0.6, len(x)).astype(np.float32)
         placed.append(
             _cells(
                 rng, x, y, long_um=long, short_um=short, angle=angle, density=(0.85, 0.12), vesicular=(0, 0.3)

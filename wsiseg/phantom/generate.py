@@ -26,6 +26,7 @@ ARCHITECTURE_PAIRS = (
 
 LEAST_SIDE_UM = 64.0
 MOST_PIXELS = 64_000_000
+_LEAST_GLASS_UM = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,7 @@ def generate_phantom(
     nuclei = _nuclei(canvas, streams[6], {label: part[0] for label, part in fibres.items()})
     stains = tissue.concentrations(canvas, streams[5], p, fibres, cells.draw(nuclei, shape, mpp))
     del fibres
-    for pair in ARCHITECTURE_PAIRS:
-        equalise(stains[0], stains[1], canvas.labels, pair, mpp)
+    equalise(stains[0], stains[1], canvas.labels, ARCHITECTURE_PAIRS, mpp)
     rgb = scan(streams[7], stains, p, mpp)
     labels = canvas.labels
     labels[labels >= tissue.FAT] = shapes.BACKGROUND
@@ -127,7 +127,11 @@ def _leave_glass(canvas: Canvas, rng: np.random.Generator) -> None:
     ragged = smooth_noise(rng, canvas.shape, canvas.mpp, 0.35 * min(height, width) * canvas.mpp)
     fine = smooth_noise(rng, canvas.shape, canvas.mpp, 30.0)
     away = (x**4 + y**4) ** np.float32(0.25) + np.float32(0.10) * ragged + np.float32(0.006) * fine
-    canvas.labels[away > 0.86] = tissue.GLASS
+    glass = away > 0.86
+    margin_px = max(1, round(_LEAST_GLASS_UM / canvas.mpp))
+    glass[:margin_px] = glass[-margin_px:] = True
+    glass[:, :margin_px] = glass[:, -margin_px:] = True
+    canvas.labels[glass] = tissue.GLASS
 
 
 def _nuclei(canvas: Canvas, rng: np.random.Generator, across: dict[int, Field]) -> Nuclei:

@@ -7,6 +7,7 @@ Malignant epithelium is not: solid, cribriform, comedo, cords and irregular glan
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsiseg.phantom.canvas import Canvas, Mask, Nuclei, Window
 from wsiseg.phantom.layout import Structure
@@ -15,7 +16,9 @@ from wsiseg.phantom.parameters import PhantomParameters
 
 BACKGROUND, BENIGN, MALIGNANT, NORMAL, DESMOPLASTIC, SECRETION, BLOOD, NECROSIS = range(8)
 
-_ORDERS = np.arange(2, 6)
+_ORDERS = np.arange(2, 6)  # consecutive, from 2: Outline counts on it
+_WALL_UM = 8.0
+"""Least epithelium around a hole."""
 
 
 class Outline:
@@ -30,15 +33,21 @@ class Outline:
 
     def at(self, angle: Field) -> Field:
         """Return the radius in um at each angle."""
-        bump = np.ones_like(angle)
-        for order, cosine, sine in zip(_ORDERS, self._cos, self._sin, strict=True):
-            bump += cosine * np.cos(order * angle) + sine * np.sin(order * angle)
-        return np.asarray(self.radius_um * np.clip(bump, 0.5, 1.3), np.float32)
+        return self._radius(np.exp(1j * angle).astype(np.complex64))
 
     def depth(self, window: Window) -> Field:
         """Return how far inside the curve each pixel lies, in um (negative outside), about."""
-        angle = np.arctan2(window.dy, window.dx)
-        return np.asarray(self.at(angle) - np.hypot(window.dx, window.dy), np.float32)
+        away = np.hypot(window.dx, window.dy)
+        direction = (window.dx + np.complex64(1j) * window.dy) / np.maximum(away, np.float32(1e-6))
+        return self._radius(direction.astype(np.complex64)) - away
+
+    def _radius(self, direction: NDArray[np.complex64]) -> Field:
+        # cos and sin of a multiple of an angle are the parts of a power of the unit vector.
+        power, bump = direction, np.ones(direction.shape, np.float32)
+        for cosine, sine in zip(self._cos, self._sin, strict=True):
+            power = power * direction
+            bump += cosine * power.real + sine * power.imag
+        return np.asarray(self.radius_um * np.clip(bump, 0.5, 1.3), np.float32)
 
 
 def paint(canvas: Canvas, structure: Structure, p: PhantomParameters, ragged: Field, ridged: Field) -> None:
@@ -134,8 +143,8 @@ def _fill(window: Window, rng: np.random.Generator, structure: Structure, ragged
     """A vessel full of blood, a haemorrhage or geographic necrosis."""
     depth = Outline(rng, structure.radius_um, 0.25).depth(window)
     label = NECROSIS if structure.kind == "necrosis" else BLOOD
-    rough = 3.5 if structure.kind == "vessel" else 14.0
-    window.labels[depth > 4.0 + rough * ragged * (0.3 if structure.kind == "vessel" else 1.0)] = label
+    rough_um = 1.0 if structure.kind == "vessel" else 14.0
+    window.labels[depth > 4.0 + rough_um * ragged] = label
 
 
 def _malignant(
@@ -160,7 +169,7 @@ def _malignant(
         centre = depth > rng.uniform(30, 42) + 5.0 * window.crop(ragged)
         window.labels[centre] = NECROSIS
     elif structure.kind == "cribriform":
-        _punch(window, rng, structure.radius_um, depth)
+        _punch(canvas, rng, structure)
 
 
 def _ragged_glands(
@@ -175,18 +184,22 @@ def _ragged_glands(
         window.labels[inside & (level > 2.0)] = SECRETION
 
 
-def _punch(window: Window, rng: np.random.Generator, radius_um: float, depth: Field) -> None:
+def _punch(canvas: Canvas, rng: np.random.Generator, structure: Structure) -> None:
     """Round rigid holes in a nest, some of them with secretion."""
     pitch = float(rng.uniform(36, 46))
-    reach = int(radius_um / pitch) + 1
+    reach = int(structure.radius_um / pitch) + 1
     filled = rng.uniform() < 0.6
     for row in range(-reach, reach + 1):
         for column in range(-reach, reach + 1):
-            x = (column + 0.5 * (row % 2)) * pitch + rng.normal(0, 5)
-            y = row * pitch * 0.87 + rng.normal(0, 5)
+            x = structure.x_um + (column + 0.5 * (row % 2)) * pitch + rng.normal(0, 5)
+            y = structure.y_um + row * pitch * 0.87 + rng.normal(0, 5)
             hole_um = float(rng.uniform(6, 14))
-            away = np.hypot(window.dx - np.float32(x), window.dy - np.float32(y))
-            hole = (away < hole_um) & (depth > 11)
-            window.labels[hole] = BACKGROUND
+            around = canvas.window(x, y, hole_um + _WALL_UM)
+            if around is None:
+                continue
+            away = np.hypot(around.dx, around.dy)
+            if (around.labels[away < hole_um + _WALL_UM] != MALIGNANT).any():
+                continue  # no hole opens to the outside
+            around.labels[away < hole_um] = BACKGROUND
             if filled:
-                window.labels[hole & (away < hole_um - 1.5)] = SECRETION
+                around.labels[away < hole_um - 1.5] = SECRETION

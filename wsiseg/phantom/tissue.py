@@ -40,7 +40,7 @@ def fibres_across(
     y = ((np.arange(shape[0]) + 0.5) * mpp).astype(np.float32)[:, None]
     turn = float(rng.uniform(0, np.pi))
     cosine, sine = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-    wave = 48 * smooth_noise(rng, shape, mpp, 330.0) + 5.0 * smooth_noise(rng, shape, mpp, 75.0)
+    wave = 44 * smooth_noise(rng, shape, mpp, 330.0) + 3.5 * smooth_noise(rng, shape, mpp, 80.0)
     normal = (y * cosine - x * sine + wave, x * cosine + y * sine)
 
     coarse_um = 2.0
@@ -53,6 +53,7 @@ def fibres_across(
     seeds[rows[inside], columns[inside]] = True
     distance = ndimage.distance_transform_edt(~seeds).astype(np.float32) * np.float32(mpp * step)
     whorl = enlarge(distance, shape, step) + 7.0 * smooth_noise(rng, shape, mpp, 46.0)
+    whorl += 2.6 * smooth_noise(rng, shape, mpp, 19.0)
     desmoplastic = (whorl, (x + y) * np.float32(0.7) + 9 * smooth_noise(rng, shape, mpp, 60.0))
     return {NORMAL: normal, DESMOPLASTIC: desmoplastic}
 
@@ -100,7 +101,7 @@ def concentrations(
     shape, mpp, labels = canvas.shape, canvas.mpp, canvas.labels
     fibre = np.zeros(shape, np.float32)
     texture = periodic_noise(_FIBRE_SEED, _TEXTURE_SIDE, (1.3, 1.3))
-    for label, along_um in ((NORMAL, 16.0), (DESMOPLASTIC, 3.6)):
+    for label, along_um in ((NORMAL, 24.0), (DESMOPLASTIC, 3.0)):
         here = labels == label
         across, along = (part[here] for part in fibres[label])
         fibre[here] = sample_periodic(
