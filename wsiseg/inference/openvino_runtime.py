@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from wsiseg.errors import WsisegError
+
 if TYPE_CHECKING:
     from wsiseg.models import Model
+
+TRACE_PX = 256
 
 
 class OpenVinoRuntime:
@@ -32,9 +36,16 @@ class OpenVinoRuntime:
 
         self.precision = precision
         shape = (batch, *tile_shape, 3)
-        example = torch.zeros(shape, dtype=torch.uint8)
+        segmenter = Segmenter(model).eval()
+        # Tracing runs the module once: on a small picture, or its activations would be the run's peak memory.
+        small = (1, *(min(side, TRACE_PX) for side in tile_shape), 3)
         with quiet_torchscript():
-            graph = openvino.convert_model(Segmenter(model).eval(), example_input=example, input=[shape])
+            example = torch.zeros(small, dtype=torch.uint8)
+            graph = openvino.convert_model(segmenter, example_input=example, input=[(-1, -1, -1, 3)])
+        graph.reshape(list(shape))
+        made = tuple(graph.output(0).get_partial_shape().to_shape())
+        if made != shape[:3]:
+            raise WsisegError(f"OpenVINO made an output of {made} from an input of {shape}: use --runtime torch")
         self._compiled = openvino.Core().compile_model(
             graph,
             "CPU",
@@ -45,15 +56,15 @@ class OpenVinoRuntime:
                 "NUM_STREAMS": 1,
             },
         )
-        self._local = threading.local()
+        # One request: its activations exist once, and calls would share the one stream anyway.
+        self._request = self._compiled.create_infer_request()
+        self._turn = threading.Lock()
 
     def predict(self, tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return class ids (N, rows, columns) uint8 of RGB tiles (N, rows, columns, 3) uint8."""
-        request = getattr(self._local, "request", None)
-        if request is None:
-            request = self._local.request = self._compiled.create_infer_request()
-        request.infer([np.ascontiguousarray(tiles)], share_inputs=True)
-        ids: NDArray[np.uint8] = request.get_output_tensor(0).data.copy()
+        with self._turn:
+            self._request.infer([np.ascontiguousarray(tiles)], share_inputs=True)
+            ids: NDArray[np.uint8] = self._request.get_output_tensor(0).data.copy()
         return ids
 
 

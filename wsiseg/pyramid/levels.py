@@ -32,6 +32,8 @@ def halve_labels(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     was; among classes the first in reading order. Pixels beyond an odd edge have no vote.
     """
     rows, columns = half_shape(labels.shape)
+    if (labels == labels.flat[0]).all():
+        return np.full((rows, columns), labels.flat[0], np.uint8)
     absent = np.int16(-1)
     padded = np.full((rows * 2, columns * 2), absent, np.int16)
     padded[: labels.shape[0], : labels.shape[1]] = labels
