@@ -17,6 +17,7 @@ from torch import nn
 
 from wsiseg.class_map import TISSUE8
 from wsiseg.datasets.phantom import PatchDataset, PhantomSet, cached
+from wsiseg.errors import UsageError, WsisegError
 from wsiseg.evaluation.whole_image import score_pictures, segment_picture
 from wsiseg.models import ModelCard, build_model, save_model
 from wsiseg.models.files import BUNDLED
@@ -151,10 +152,21 @@ def main() -> None:
     parser.add_argument("--measure-only", action="store_true", help="take the trained states in the cache")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        build(given)
+    except WsisegError as error:
+        parser.exit(error.exit_code, f"{error}\n")
+
+
+def build(given: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     config = read_training_config(given.config)
     if given.measure_only:
         network = build_model(config.network, num_classes=len(TISSUE8), **config.options)
-        network.load_state_dict(torch.load(given.cache / f"{config.name}-whole.pt", weights_only=True))
+        state = given.cache / f"{config.name}-whole.pt"
+        if not state.is_file():
+            raise UsageError(f"{state}: no trained state there; run without --measure-only first")
+        network.load_state_dict(torch.load(state, weights_only=True))
         network.eval()
         normalisation = measure_normalisation(
             phantom_pictures(config, "train", given.cache, given.workers)[0]
