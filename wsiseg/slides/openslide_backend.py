@@ -99,11 +99,15 @@ class OpenSlideSlide(SlideBase):
         alpha = rgba[..., 3]
         rgb: RGB = rgba[..., :3].copy()
         rgb = self._true_colours(level, rgb)
-        clear = alpha != 255
-        if clear.any():
-            weight = alpha[clear][:, None].astype(np.uint32)
-            over = rgb[clear] * weight + np.array(self.background, dtype=np.uint32) * (255 - weight)
-            rgb[clear] = (over + 127) // 255
+        if alpha.min() == 255:
+            return rgb
+        empty = alpha == 0
+        rgb[empty] = self.background
+        partly = ~empty & (alpha != 255)
+        if partly.any():
+            weight = alpha[partly][:, None].astype(np.uint32)
+            over = rgb[partly] * weight + np.array(self.background, dtype=np.uint32) * (255 - weight)
+            rgb[partly] = (over + 127) // 255
         return rgb
 
     def _true_colours(self, level: int, rgb: RGB) -> RGB:
