@@ -46,6 +46,8 @@ class ClassMap(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     classes: Annotated[tuple[LabelClass, ...], Field(min_length=1, max_length=254)]
+    ignored_names: tuple[str, ...] = ()
+    """Names in annotation files that are left out on purpose: they become 255."""
 
     @model_validator(mode="after")
     def _unique(self) -> Self:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsiseg.class_map import NOT_ANALYSED, UNREAD, ClassMap
 from wsiseg.errors import UsageError
 from wsiseg.pyramid.journal import Journal
+from wsiseg.pyramid.store import ResultStore, StoreLayout, create_store
 from wsiseg.run_record import differences
+from wsiseg.tiling.tissue import TissueMask
 
 Json = dict[str, Any]
 
@@ -106,6 +109,34 @@ def claim(paths: OutputPaths, record: Json, overwrite: bool) -> Journal | None:
         journal.close()
         raise
     return journal
+
+
+def prepare_store(
+    paths: OutputPaths,
+    journal: Journal,
+    layout: StoreLayout,
+    classes: ClassMap,
+    own: Json,
+    tissue: TissueMask,
+) -> tuple[ResultStore, int]:
+    """Open the store that the journal speaks of, or create it; also return how many tasks are done.
+
+    `own` goes into the store's attribute `wsiseg`, with what every store says; its `run` is the run record.
+    """
+    if journal.created and paths.store.is_dir():
+        store = ResultStore(paths.store, layout)
+        store.sweep()
+        return store, journal.keep(lambda task, entry: store.size_of(task) == entry.get("bytes"))
+    journal.begin({"record": own["run"]})
+    own = {
+        **own,
+        "classes": [item.model_dump(mode="json") for item in classes.classes],
+        "unread": UNREAD,
+        "not_analysed": NOT_ANALYSED,
+    }
+    store = create_store(paths.store, layout, classes, own, tissue.cells, tissue.cell_px)
+    journal.store_created()
+    return store, 0
 
 
 def _check_finished(paths: OutputPaths, record: Json) -> None:

@@ -4,7 +4,7 @@
                   pixels     tiles      class ids     label map     levels      summary, overlay
 
 `plan.py` settles a run before the first tile is read, `output.py` says who may write the result, and
-`slide_run.py` has the tasks that do.
+`store_run.py` and `slide_run.py` have the tasks that do.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg import __version__
-from wsiseg.class_map import NOT_ANALYSED, UNREAD
+from wsiseg.class_map import UNREAD
 from wsiseg.errors import EXIT_OK, EXIT_UNREAD, UsageError
 from wsiseg.exports.overlay import PICTURE_PX, draw_overlay
 from wsiseg.exports.summary import UNREAD_LIMIT, write_json
 from wsiseg.models import Model, load_model
-from wsiseg.output import OutputPaths, claim, finished_summary
+from wsiseg.output import OutputPaths, claim, finished_summary, prepare_store
 from wsiseg.plan import PredictOptions, RunPlan, make_plan
-from wsiseg.pyramid.journal import Journal
-from wsiseg.pyramid.store import ResultStore, create_store
-from wsiseg.slide_run import Progress, SlideRun
+from wsiseg.slide_run import SlideRun
 from wsiseg.slides import open_slide, slide_id
+from wsiseg.store_run import Progress
 
 Json = dict[str, Any]
 
@@ -83,7 +82,18 @@ def segment_slide(
                 raise UsageError(f"{paths.store} was changed by another process: run the same command again")
             return SlideResult(paths.store, paths.summary, paths.overlay, summary, was_finished=True)
         try:
-            store, resumed = _store_for(plan, paths, journal)
+            store, resumed = prepare_store(
+                paths,
+                journal,
+                plan.layout,
+                plan.class_map,
+                {
+                    "run": plan.record,
+                    "model_summary": plan.card.summary,
+                    "notice": NOT_DIAGNOSTIC,
+                },
+                plan.tissue,
+            )
             run = SlideRun(plan, store, journal, progress)
             run.compute(options.workers)
             store.sweep()
@@ -107,27 +117,6 @@ def segment_slide(
             raise
         journal.finish()
     return SlideResult(paths.store, paths.summary, paths.overlay, summary, was_finished=False)
-
-
-def _store_for(plan: RunPlan, paths: OutputPaths, journal: Journal) -> tuple[ResultStore, int]:
-    """Open the store that the journal speaks of, or create it; also return how many tasks are done."""
-    if journal.created and paths.store.is_dir():
-        store = ResultStore(paths.store, plan.layout)
-        store.sweep()
-        return store, journal.keep(lambda task, entry: store.size_of(task) == entry.get("bytes"))
-    journal.begin({"record": plan.record})
-    own = {
-        "run": plan.record,
-        "classes": [item.model_dump(mode="json") for item in plan.card.classes],
-        "unread": UNREAD,
-        "not_analysed": NOT_ANALYSED,
-        "model_summary": plan.card.summary,
-        "notice": NOT_DIAGNOSTIC,
-    }
-    classes = plan.card.class_map
-    store = create_store(paths.store, plan.layout, classes, own, plan.tissue.cells, plan.tissue.cell_px)
-    journal.store_created()
-    return store, 0
 
 
 def _summary(plan: RunPlan, paths: OutputPaths, run: SlideRun, resumed: int, seconds: float) -> Json:

@@ -89,6 +89,11 @@ class RunPlan:
         return self.model.card
 
     @property
+    def class_map(self) -> ClassMap:
+        """The model's classes."""
+        return self.model.card.class_map
+
+    @property
     def is_photo(self) -> bool:
         """Whether sizes are in pixels, not micrometres."""
         return self.card.domain == "photo"

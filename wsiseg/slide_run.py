@@ -1,158 +1,29 @@
-"""The work on one slide: tasks that each write one cell of the store, and what is said at the end."""
+"""The work on one slide: blocks of labels that a network makes, each written by one task."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from math import ceil
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from wsiseg.exports.summary import composition, total_counts
-from wsiseg.geometry import Region, ceil_div
-from wsiseg.inference.runtime import Runtime, build_runtime, usable_cpus
+from wsiseg.geometry import Region
+from wsiseg.inference.runtime import Runtime, build_runtime
 from wsiseg.plan import RunPlan
 from wsiseg.pyramid.journal import Journal
-from wsiseg.pyramid.levels import halve_image, halve_labels
-from wsiseg.pyramid.store import Kind, ResultStore
-from wsiseg.stitching.graph import Cell, pyramid_graph
+from wsiseg.pyramid.store import ResultStore
 from wsiseg.stitching.kernel import Labels, Mask, crop_tile, stitch_block
-from wsiseg.tiling.frame import FrameReader
-
-Json = dict[str, Any]
-Progress = Callable[[int, int], None]
-"""Called with (label pixels done, label pixels in all) after every tile, one call at a time."""
-
-MOST_WORKERS = 8
-UNREAD_HATCH = ((255, 0, 255), (90, 0, 90))
-HATCH_PX = 8
+from wsiseg.store_run import Progress, StoreRun, task_name
 
 
-def task_name(kind: Kind, cell: Cell) -> str:
-    """Return the journal's name of the task that writes a cell."""
-    return f"{kind}/{cell[0]}/{cell[1]}/{cell[2]}"
-
-
-class SlideRun:
+class SlideRun(StoreRun):
     """One slide's tasks over one store. Every method is safe to call from several threads."""
 
     def __init__(
         self, plan: RunPlan, store: ResultStore, journal: Journal, progress: Progress | None
     ) -> None:
+        super().__init__(plan, store, journal, progress)
         self.plan = plan
-        self.store = store
-        self.journal = journal
-        self._label_reader = FrameReader(plan.slide, plan.frame, plan.outside)
-        self._image_reader = FrameReader(plan.slide, plan.image_frame, plan.outside)
         self._runtime: Runtime | None = None
         self._runtime_lock = threading.Lock()
-        self._progress = progress
-        self._progress_lock = threading.Lock()
-        self._done_px = 0
-        self._total_px = 0
-
-    def compute(self, workers: int | None) -> None:
-        """Compute with dask's threads what the journal does not have yet.
-
-        An error in one task ends the run once the tasks in work have ended; what they wrote counts.
-        """
-        import dask
-
-        layout, grid = self.plan.layout, self.plan.grid
-        blocks = {
-            at
-            for at in grid.blocks()
-            if self.plan.roi is None or grid.block(*at).intersect(self.plan.roi).area
-        }
-        todo = [at for at in blocks if task_name("label", (0, *at)) not in self.journal.tasks]
-        self._total_px = sum(tile.area for at in todo for tile in self._tiles(grid.block(*at)))
-        image_area = self._in_image(self.plan.roi or grid.region, 0)
-        side = layout.cell_px("image")
-        image_cells = {
-            (row, column)
-            for row in range(image_area.y // side, ceil_div(image_area.bottom, side))
-            for column in range(image_area.x // side, ceil_div(image_area.right, side))
-        }
-        tasks = self._graph("label", blocks, self._label_block) + self._graph(
-            "image", image_cells, self._image_cell
-        )
-        count = workers or min(MOST_WORKERS, max(2, usable_cpus()))
-        pool = ThreadPoolExecutor(count, thread_name_prefix="wsiseg")
-        try:
-            dask.compute(*tasks, scheduler="threads", pool=pool, optimize_graph=False)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def summarise(self) -> Json:
-        """Return areas and composition, from what the journal counted."""
-        counts = total_counts(entry["counts"] for entry in self.journal.tasks.values() if "counts" in entry)
-        whole = self.plan.grid.region.area
-        seen = (
-            sum(counts["predicted"].values())
-            + counts["no_tissue"]
-            + counts["unread"]
-            + counts["not_analysed"]
-        )
-        counts["not_analysed"] += whole - seen
-        areas, rows, unread_share = composition(self.plan.card.class_map, counts, self.plan.pixel_mm2)
-        return {"areas": areas, "classes": rows, "unread_share": unread_share}
-
-    def picture(self, longest_px: int) -> tuple[NDArray[np.uint8], Labels, float | None]:
-        """Return what was analysed: RGB (rows, columns, 3), labels (rows, columns), um per RGB pixel.
-
-        Taken from the stored levels nearest to `longest_px`; of a small area, from the slide itself.
-        """
-        area = self.plan.roi or self.plan.grid.region
-        labels = self._stored("label", area, longest_px)[0]
-        if (
-            max(area.shape) <= 4 * longest_px
-            and max(area.shape) > max(self._in_image(area, 0).shape) < longest_px
-        ):
-            return (
-                self._label_reader.read(area)[0],
-                labels,
-                None if self.plan.is_photo else self.plan.frame.mpp[0],
-            )
-        pixels, level = self._stored("image", area, longest_px)
-        mpp = None if self.plan.is_photo else self.plan.image_frame.mpp[0] * 2**level
-        return np.ascontiguousarray(pixels.transpose(1, 2, 0)), labels, mpp
-
-    def _stored(self, kind: Kind, area: Region, longest_px: int) -> tuple[NDArray[np.uint8], int]:
-        """Return an area (label pixels) from the coarsest level of `longest_px` or more, and that level."""
-        levels = self.plan.layout.levels(kind)
-        regions = [
-            _halved(area, level, levels) if kind == "label" else self._in_image(area, level)
-            for level in range(len(levels))
-        ]
-        level = max((number for number, at in enumerate(regions) if max(at.shape) >= longest_px), default=0)
-        return self.store.read(kind, level, regions[level]), level
-
-    def _in_image(self, area: Region, level: int) -> Region:
-        """Return an area of the label map in the pixels of a stored image level."""
-        label, image = self.plan.frame, self.plan.image_frame
-        ratio = (label.factor_l0[0] / image.factor_l0[0], label.factor_l0[1] / image.factor_l0[1])
-        x, y = int(area.x * ratio[0]), int(area.y * ratio[1])
-        base = Region(x, y, ceil(area.right * ratio[0]) - x, ceil(area.bottom * ratio[1]) - y)
-        return _halved(base, level, self.plan.layout.image_levels)
-
-    def _graph(
-        self, kind: Kind, cells: set[tuple[int, int]], make_base: Callable[[int, int], None]
-    ) -> list[Any]:
-        done = {
-            (int(level), int(row), int(column))
-            for name, level, row, column in (task.split("/") for task in self.journal.tasks)
-            if name == kind
-        }
-        layout = self.plan.layout
-
-        def halve(cell: Cell) -> None:
-            self._halved_cell(kind, cell)
-
-        return pyramid_graph(kind, layout.levels(kind), layout.cell_px(kind), cells, done, make_base, halve)
 
     def _tiles(self, block: Region) -> list[Region]:
         """Return the tiles of a block that the network has to see."""
@@ -163,6 +34,10 @@ class SlideRun:
             if self.plan.tissue.any_in(tile if roi is None else tile.intersect(roi))
             and (roi is None or tile.intersect(roi).area)
         ]
+
+    def _work_px(self, block: Region) -> int:
+        """See `StoreRun._work_px`."""
+        return sum(tile.area for tile in self._tiles(block))
 
     def _label_block(self, row: int, column: int) -> None:
         """Read, segment, stitch and write one block of label level 0."""
@@ -180,13 +55,10 @@ class SlideRun:
     def _segment_tile(self, tile: Region) -> tuple[Labels, Mask | None]:
         """Return one tile's labels and what of it could not be read."""
         grid = self.plan.grid
-        rgb, missing = self._label_reader.read(grid.tile_input(tile))
+        rgb, missing = self.label_reader.read(grid.tile_input(tile))
         unread = None if missing is None else crop_tile(missing, tile, grid.halo_px)
         labels = crop_tile(self._network().predict(rgb[None])[0], tile, grid.halo_px)
-        if self._progress is not None:
-            with self._progress_lock:
-                self._done_px += tile.area
-                self._progress(self._done_px, self._total_px)
+        self._advance(tile.area)
         return labels, unread
 
     def _network(self) -> Runtime:
@@ -195,34 +67,3 @@ class SlideRun:
             if self._runtime is None:
                 self._runtime = build_runtime(self.plan.choice, self.plan.model, self.plan.grid.input_shape)
             return self._runtime
-
-    def _image_cell(self, row: int, column: int) -> None:
-        """Read and write one cell of the finest stored image level; what is unread is hatched."""
-        at = self.plan.layout.cell("image", 0, row, column)
-        rgb, unread = self._image_reader.read(at)
-        if unread is not None:
-            rows, columns = np.ogrid[at.y : at.bottom, at.x : at.right]
-            stripe = ((rows + columns) // HATCH_PX) % 2
-            rgb[unread] = np.array(UNREAD_HATCH, np.uint8)[stripe[unread]]
-        written = self.store.write("image", 0, row, column, rgb.transpose(2, 0, 1))
-        self.journal.done(task_name("image", (0, row, column)), bytes=written)
-
-    def _halved_cell(self, kind: Kind, cell: Cell) -> None:
-        """Make one cell of a coarser level from the finer level in the store."""
-        level, row, column = cell
-        layout = self.plan.layout
-        at = layout.cell(kind, level, row, column)
-        rows, columns = layout.levels(kind)[level - 1]
-        under = Region(2 * at.x, 2 * at.y, 2 * at.width, 2 * at.height).intersect(Region(0, 0, columns, rows))
-        finer = self.store.read(kind, level - 1, under)
-        pixels = halve_labels(finer) if kind == "label" else halve_image(finer)
-        written = self.store.write(kind, level, row, column, pixels)
-        self.journal.done(task_name(kind, cell), bytes=written)
-
-
-def _halved(area: Region, level: int, levels: list[tuple[int, int]]) -> Region:
-    """Return an area of level 0 in the pixels of a level, clipped to it."""
-    x, y = area.x >> level, area.y >> level
-    right, bottom = ceil_div(area.right, 2**level), ceil_div(area.bottom, 2**level)
-    rows, columns = levels[level]
-    return Region(x, y, right - x, bottom - y).intersect(Region(0, 0, columns, rows))

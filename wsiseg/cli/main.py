@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from wsiseg.cli import demo, info, models, predict
+from wsiseg.cli import demo, export, import_, info, models, predict
 from wsiseg.errors import EXIT_USAGE, WsisegError
 
 EPILOG = "Example: wsiseg predict slide.svs -o results. Not for diagnostic use."
@@ -15,6 +15,8 @@ EPILOG = "Example: wsiseg predict slide.svs -o results. Not for diagnostic use."
 app = typer.Typer(add_completion=False, no_args_is_help=True, epilog=EPILOG, pretty_exceptions_enable=False)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("info", epilog=info.EPILOG)(info.info)
+app.command("export", epilog=export.EPILOG)(export.export)
+app.command("import", epilog=import_.EPILOG)(import_.import_)
 app.command("demo", epilog=demo.EPILOG)(demo.demo)
 app.add_typer(models.app, name="models", help="List, check, import and export networks.")
 

@@ -1,0 +1,219 @@
+"""Labels to outlines, exactly along pixel edges; held are one strip of rows and the shapes still open.
+
+Every area of one label that hangs together by pixel edges becomes one outline with its holes. At a corner
+where two areas of one label touch they stay apart, and an outline that touches itself is cut there, so
+every ring is simple and every polygon valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsiseg.annotations.annotation import ring_area
+from wsiseg.annotations.strip import NO_LABEL, Corners, StripTrace, trace_strip
+from wsiseg.errors import InputRefusedError
+
+MOST_OPEN_POINTS = 60_000_000
+"""Corners of shapes that are not finished: 480 MB."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """One connected area of one label; corners are (x, y) on the grid of pixel edges."""
+
+    label: int
+    exterior: Corners
+    """(points, 2) int64, clockwise on a screen."""
+    holes: list[Corners]
+    area_px: int
+
+
+@dataclass(slots=True)
+class _Shape:
+    label: int
+    area_px: int = 0
+    rings: list[Corners] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Chain:
+    """A piece of a ring whose ends lie in other strips."""
+
+    head: int
+    tail: int
+    shape: int
+    pieces: list[Corners]
+    cut: bool
+
+
+def trace_outlines(strips: Iterable[NDArray[np.uint8]], wanted: NDArray[np.bool_]) -> Iterator[Outline]:
+    """Yield the outlines of a label map given as strips of whole rows from the top down.
+
+    `wanted` (256,) bool says which labels are traced. Outlines come as they are finished, always in the
+    same order for the same strips. Raises InputRefusedError where unfinished shapes have too many corners.
+    """
+    state = _State()
+    table = np.where(wanted, np.arange(256, dtype=np.uint8), NO_LABEL).astype(np.uint8)
+    current: NDArray[np.uint8] | None = None
+    above: NDArray[np.uint8] | None = None
+    top = 0
+    for given in strips:
+        following = table[given]
+        if not following.size:
+            continue
+        if current is not None:
+            yield from state.add(trace_strip(current, above, following[0], top), current)
+            above, top = current[-1], top + len(current)
+        current = following
+    if current is not None:
+        yield from state.add(trace_strip(current, above, None, top), current)
+        yield from state.finish()
+
+
+class _State:
+    """Shapes and ring pieces that reach into the next strip."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[int, _Shape] = {}
+        self._joined: dict[int, int] = {}
+        self._by_head: dict[int, _Chain] = {}
+        self._by_tail: dict[int, _Chain] = {}
+        self._last: NDArray[np.int64] | None = None
+        self._last_labels: NDArray[np.uint8] | None = None
+        self._next_shape = 0
+        self._points = 0
+
+    def add(self, strip: StripTrace, labels: NDArray[np.uint8]) -> Iterator[Outline]:
+        """Take one strip in, yield what it finished."""
+        offset = self._next_shape
+        self._next_shape += len(strip.shape_label)
+        for number in np.flatnonzero(strip.shape_label != NO_LABEL):
+            self._shapes[offset + int(number)] = _Shape(
+                int(strip.shape_label[number]), int(strip.shape_area[number])
+            )
+        if self._last is not None and self._last_labels is not None:
+            same = (self._last_labels == labels[0]) & (labels[0] != NO_LABEL)
+            pairs = np.stack([self._last[same], strip.first_row[same] + offset], axis=1)
+            for one, other in np.unique(pairs, axis=0):
+                self._join(int(one), int(other))
+        for shape, ring, cut in strip.rings:
+            self._close(offset + shape, [ring], cut)
+        for head, tail, shape, piece, cut in strip.chains:
+            self._link(_Chain(head, tail, offset + shape, [piece], cut))
+            self._points += len(piece)
+        last, place = np.unique(strip.last_row + offset, return_inverse=True)
+        roots = np.array([self._root(int(shape)) for shape in last], np.int64)
+        self._last = roots[place]
+        self._last_labels = labels[-1]
+        for chain in self._by_head.values():
+            chain.shape = self._root(chain.shape)
+        yield from self._release(set(roots.tolist()))
+        if self._points > MOST_OPEN_POINTS:
+            raise InputRefusedError(
+                f"the outlines of shapes that are not finished have more than {MOST_OPEN_POINTS:,} corners: "
+                f"export a coarser level with --level"
+            )
+
+    def finish(self) -> Iterator[Outline]:
+        """Yield what is left."""
+        yield from self._release(set())
+
+    def _root(self, shape: int) -> int:
+        while shape in self._joined:
+            above = self._joined[shape]
+            if above in self._joined:
+                self._joined[shape] = self._joined[above]
+            shape = above
+        return shape
+
+    def _join(self, one: int, other: int) -> None:
+        one, other = self._root(one), self._root(other)
+        if one == other:
+            return
+        small, large = sorted((one, other), key=lambda root: len(self._shapes[root].rings))
+        gone = self._shapes.pop(small)
+        self._shapes[large].area_px += gone.area_px
+        self._shapes[large].rings += gone.rings
+        self._joined[small] = large
+
+    def _close(self, shape: int, pieces: list[Corners], cut: bool) -> None:
+        ring = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        rings = cut_at_touching_corners(ring) if cut else [ring]
+        self._shapes[self._root(shape)].rings += rings
+        self._points += sum(len(item) for item in rings)
+
+    def _link(self, chain: _Chain) -> None:
+        """Join a piece to those that wait for its ends."""
+        before = self._by_tail.pop(chain.head, None)
+        if before is not None:
+            del self._by_head[before.head]
+            chain = _joined(before, chain)
+        if chain.tail == chain.head:
+            self._points -= sum(len(piece) for piece in chain.pieces)
+            self._close(chain.shape, chain.pieces, chain.cut)
+            return
+        after = self._by_head.pop(chain.tail, None)
+        if after is not None:
+            del self._by_tail[after.tail]
+            chain = _joined(chain, after)
+            if chain.tail == chain.head:
+                self._points -= sum(len(piece) for piece in chain.pieces)
+                self._close(chain.shape, chain.pieces, chain.cut)
+                return
+        self._by_head[chain.head] = chain
+        self._by_tail[chain.tail] = chain
+
+    def _release(self, alive: set[int]) -> Iterator[Outline]:
+        for number in sorted(self._shapes.keys() - alive):
+            shape = self._shapes.pop(number)
+            self._points -= sum(len(ring) for ring in shape.rings)
+            yield _outline(shape)
+        self._joined = {}
+
+
+def _joined(before: _Chain, after: _Chain) -> _Chain:
+    """Append one piece to another, the shorter list to the longer."""
+    if len(before.pieces) >= len(after.pieces):
+        before.pieces.extend(after.pieces)
+        pieces = before.pieces
+    else:
+        after.pieces[:0] = before.pieces
+        pieces = after.pieces
+    return _Chain(before.head, after.tail, after.shape, pieces, before.cut or after.cut)
+
+
+def _outline(shape: _Shape) -> Outline:
+    areas = [ring_area(ring) for ring in shape.rings]
+    outer = int(np.argmax(areas))
+    holes = [ring for number, ring in enumerate(shape.rings) if number != outer]
+    return Outline(shape.label, _from_the_top(shape.rings[outer]), holes, shape.area_px)
+
+
+def _from_the_top(ring: Corners) -> Corners:
+    """Let a ring begin at its first corner in reading order, wherever the strips were cut."""
+    return np.roll(ring, -int(np.lexsort((ring[:, 0], ring[:, 1]))[0]), axis=0)
+
+
+def cut_at_touching_corners(ring: Corners) -> list[Corners]:
+    """Cut a ring that passes corners twice into rings that pass each once."""
+    keys = (ring[:, 1] << 32) | ring[:, 0]
+    if len(np.unique(keys)) == len(keys):
+        return [ring]
+    found: list[Corners] = []
+    stack: list[int] = []
+    place: dict[int, int] = {}
+    for number, key in enumerate(keys.tolist()):
+        if key in place:
+            begin = place[key]
+            inner = stack[begin:]
+            for index in inner:
+                del place[int(keys[index])]
+            del stack[begin:]
+            found.append(ring[inner])
+        place[key] = len(stack)
+        stack.append(number)
+    return [*found, ring[stack]]

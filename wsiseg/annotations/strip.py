@@ -1,0 +1,195 @@
+"""The outlines inside one strip of a label map: corners joined to rings, or to pieces ending at its edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+NO_LABEL = 255
+"""Not traced."""
+
+Corners = NDArray[np.int64]
+"""(points, 2) int64, x and y of pixel corners."""
+
+# Sides of a pixel in the order of a walk around it, clockwise on a screen: top, right, bottom, left.
+_OUTWARD = ((-1, 0), (0, 1), (1, 0), (0, -1))
+"""(row, column) step to the pixel beyond a side; the walk along side s moves by _OUTWARD[s + 1]."""
+_START_CORNER = ((0, 0), (0, 1), (1, 1), (1, 0))
+"""(row, column) of the corner where the walk along a side begins."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StripTrace:
+    """What one strip holds. Shapes are numbered within the strip."""
+
+    shape_label: NDArray[np.uint8]
+    shape_area: NDArray[np.int64]
+    first_row: NDArray[np.int64]
+    """(columns,) shape of each pixel of the first row."""
+    last_row: NDArray[np.int64]
+    rings: list[tuple[int, Corners, bool]]
+    """(shape, ring, whether it may touch itself)."""
+    chains: list[tuple[int, int, int, Corners, bool]]
+    """(key of its first side, key of the side that follows its last, shape, corners, may touch itself)."""
+
+
+def trace_strip(
+    labels: NDArray[np.uint8], above: NDArray[np.uint8] | None, below: NDArray[np.uint8] | None, top: int
+) -> StripTrace:
+    """Trace (rows, columns) labels whose first row is row `top` of the map, with the rows next to it."""
+    rows, columns = labels.shape
+    padded = np.full((rows + 2, columns + 2), NO_LABEL, np.uint8)
+    padded[1:-1, 1:-1] = labels
+    if above is not None:
+        padded[0, 1:-1] = above
+    if below is not None:
+        padded[-1, 1:-1] = below
+    shape_of, shape_label, shape_area, first_row, last_row = _shapes(labels)
+    runs = [_runs(padded, side) for side in range(4)]
+    key = np.concatenate([run[0] for run in runs])  # local key of the side that a run starts with
+    following = np.concatenate([run[1] for run in runs])
+    corner = np.concatenate([run[2] for run in runs])
+    touching = np.concatenate([run[3] for run in runs])
+    order = np.argsort(key)
+    key, following, corner, touching = key[order], following[order], corner[order], touching[order]
+    side, pixel = key % 4, key // 4
+    row, column = pixel // columns, pixel % columns
+    start = np.array(_START_CORNER)[side]
+    points = np.stack([column + start[:, 1], row + start[:, 0] + top], axis=1)
+    shape = shape_of(pixel)
+    inside = (following >= 0) & (following < 4 * rows * columns)
+    successor = np.full(len(key), -1, np.int64)
+    successor[inside] = np.searchsorted(key, following[inside])
+    rings, chains = _walk(successor, points, corner, touching, shape, key, following, 4 * columns * top)
+    return StripTrace(shape_label, shape_area, first_row, last_row, rings, chains)
+
+
+def _runs(
+    padded: NDArray[np.uint8], side: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the straight runs of one side: first side's key, key that follows, real corner?, touching?
+
+    Keys are 4 * pixel + side, pixels in reading order of the strip; those of other strips lie outside
+    of the strip's range.
+    """
+    rows, columns = padded.shape[0] - 2, padded.shape[1] - 2
+    here = padded[1:-1, 1:-1]
+
+    def at(row: int, column: int) -> NDArray[np.uint8]:
+        return padded[1 + row : 1 + row + rows, 1 + column : 1 + column + columns]
+
+    out, move = _OUTWARD[side], _OUTWARD[(side + 1) % 4]
+    edge = (here != at(*out)) & (here != NO_LABEL)
+    ahead = at(*move) == here
+    diagonal = at(out[0] + move[0], out[1] + move[1]) == here
+    behind_straight = (at(-move[0], -move[1]) == here) & (at(out[0] - move[0], out[1] - move[1]) != here)
+    corner = edge & ~behind_straight
+    ends = edge & ~(ahead & ~diagonal)
+    starts = corner.copy()
+    if move[0]:  # vertical runs are cut where the strip ends
+        first, last = (0, -1) if move[0] > 0 else (-1, 0)
+        starts[first] |= edge[first]
+        ends[last] |= edge[last]
+    start_row, start_column = _in_order(starts, vertical=bool(move[0]))
+    end_row, end_column = _in_order(ends, vertical=bool(move[0]))
+    is_ahead, is_diagonal = ahead[end_row, end_column], diagonal[end_row, end_column]
+    # Right turn onto the same pixel, straight on (into another strip), or left turn onto the diagonal one.
+    step_row = np.where(is_ahead, move[0] + np.where(is_diagonal, out[0], 0), 0)
+    step_column = np.where(is_ahead, move[1] + np.where(is_diagonal, out[1], 0), 0)
+    turn = np.where(is_ahead, np.where(is_diagonal, side + 3, side), side + 1) % 4
+    following = 4 * ((end_row + step_row) * columns + end_column + step_column) + turn
+    key = 4 * (start_row * columns + start_column) + side
+    return key, following, corner[start_row, start_column], is_diagonal & ~is_ahead
+
+
+def _in_order(mask: NDArray[np.bool_], *, vertical: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return (rows, columns) of True, line by line: the k-th start and the k-th end are one run's."""
+    if vertical:
+        column, row = np.nonzero(mask.T)
+        return row, column
+    row, column = np.nonzero(mask)
+    return row, column
+
+
+def _walk(
+    successor: NDArray[np.int64],
+    points: Corners,
+    corner: NDArray[np.bool_],
+    touching: NDArray[np.bool_],
+    shape: NDArray[np.int64],
+    key: NDArray[np.int64],
+    following: NDArray[np.int64],
+    shift: int,
+) -> tuple[list[tuple[int, Corners, bool]], list[tuple[int, int, int, Corners, bool]]]:
+    """Follow the runs; `shift` turns the strip's keys into the map's."""
+    has_before = np.zeros(len(successor), bool)
+    has_before[successor[successor >= 0]] = True
+    rings: list[tuple[int, Corners, bool]] = []
+    chains: list[tuple[int, int, int, Corners, bool]] = []
+    after = successor.tolist()
+    done = bytearray(len(after))
+    for begin in np.flatnonzero(~has_before).tolist():
+        path, run = [], begin
+        while run >= 0:
+            done[run] = 1
+            path.append(run)
+            run = after[run]
+        where = np.array(path)
+        tail = int(following[path[-1]]) + shift
+        piece = points[where[corner[where]]]
+        may_touch = bool(touching[where].any())
+        chains.append((int(key[begin]) + shift, tail, int(shape[begin]), piece, may_touch))
+    for begin in range(len(after)):
+        if done[begin]:
+            continue
+        path, run = [], begin
+        while not done[run]:
+            done[run] = 1
+            path.append(run)
+            run = after[run]
+        where = np.array(path)
+        rings.append((int(shape[begin]), points[where], bool(touching[where].any())))
+    return rings, chains
+
+
+def _shapes(
+    labels: NDArray[np.uint8],
+) -> tuple[
+    Callable[[NDArray[np.int64]], NDArray[np.int64]],
+    NDArray[np.uint8],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+]:
+    """Number what hangs together by pixel edges.
+
+    Returns a function from pixel numbers to shapes, each shape's label and pixels, and the shapes of the
+    first and the last row.
+    """
+    rows, columns = labels.shape
+    new = np.ones((rows, columns), bool)
+    new[:, 1:] = labels[:, 1:] != labels[:, :-1]
+    starts = np.flatnonzero(new)  # of the horizontal runs of one label
+    lengths = np.diff(starts, append=rows * columns)
+    # Two runs touch, one above the other, where the later of their starts has the same label in both rows.
+    meet_row, meet_column = np.nonzero((labels[1:] == labels[:-1]) & (new[1:] | new[:-1]))
+    upper = np.searchsorted(starts, meet_row * columns + meet_column, side="right") - 1
+    lower = np.searchsorted(starts, (meet_row + 1) * columns + meet_column, side="right") - 1
+    graph = coo_array((np.ones(len(upper), np.int8), (upper, lower)), shape=(len(starts), len(starts)))
+    count, shape_of_run = connected_components(graph, directed=False)
+    shape_of_run = shape_of_run.astype(np.int64)
+    shape_label = np.full(count, NO_LABEL, np.uint8)
+    shape_label[shape_of_run] = labels.ravel()[starts]
+    area = np.bincount(shape_of_run, weights=lengths, minlength=count).astype(np.int64)
+
+    def shape_of(pixel: NDArray[np.int64]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = shape_of_run[np.searchsorted(starts, pixel, side="right") - 1]
+        return found
+
+    row = np.arange(columns, dtype=np.int64)
+    return shape_of, shape_label, area, shape_of(row), shape_of(row + (rows - 1) * columns)

@@ -1,0 +1,131 @@
+"""A result store, open for reading: labels, classes and where they lie on the slide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from wsiseg.class_map import ClassMap, LabelClass
+from wsiseg.errors import InputRefusedError, UsageError
+from wsiseg.geometry import Region
+from wsiseg.pyramid.metadata import LABEL_NAME
+
+STRIP_PX = 16_000_000
+"""Label pixels in work at once: with what tracing needs, about 400 MB."""
+SLAB_ROWS = 512
+"""Rows read at once: one row of chunks, so that each chunk is unpacked once."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelStore:
+    """The label pyramid of a store and what its metadata say."""
+
+    path: Path
+    classes: ClassMap
+    factor_l0: tuple[float, float]
+    """(x, y) level-0 pixels of the slide per label pixel of the finest level."""
+    mpp: tuple[float, float] | None
+    """(x, y) um per label pixel of the finest level; None for a photo."""
+    identity: str
+    """The same for every store that the same run wrote; ids of exported objects are made from it."""
+    levels: tuple[Any, ...]
+    """Arrays of (rows, columns) uint8, finest first; each half of the one before."""
+
+    def check_level(self, level: int) -> None:
+        """Raise UsageError for a level that is not there."""
+        if not 0 <= level < len(self.levels):
+            raise UsageError(f"--level {level}: {self.path.name} has levels 0 to {len(self.levels) - 1}")
+
+    def shape(self, level: int) -> tuple[int, int]:
+        """Return (rows, columns) of a level."""
+        rows, columns = self.levels[level].shape
+        return int(rows), int(columns)
+
+    def read(self, level: int, region: Region) -> NDArray[np.uint8]:
+        """Read a rectangle that lies inside of a level. Raises InputRefusedError for damaged data."""
+        rows, columns = region.slices_in(Region(0, 0, 0, 0))
+        try:
+            return np.asarray(self.levels[level][rows, columns], np.uint8)
+        except Exception as error:  # every codec has its own
+            raise InputRefusedError(
+                f"{self.path}: labels at level {level}, row {region.y} cannot be read: "
+                f"{' '.join(str(error).split())[:200]}: the store is damaged, predict again with --overwrite"
+            ) from error
+
+    def strips(self, level: int) -> Iterator[NDArray[np.uint8]]:
+        """Yield the rows of a level from the top down, as many at once as bounded memory allows."""
+        rows, columns = self.shape(level)
+        step = max(1, STRIP_PX // columns)
+        for top in range(0, rows, SLAB_ROWS):
+            slab = self.read(level, Region(0, top, columns, min(SLAB_ROWS, rows - top)))
+            for row in range(0, len(slab), step):
+                yield slab[row : row + step]
+
+
+def open_label_store(path: Path) -> LabelStore:
+    """Open the store of a finished prediction or import. Raises InputRefusedError for anything else."""
+    import zarr
+    from zarr.storage import LocalStore
+
+    from wsiseg.slides.zarr_codecs import CheckedStore, codec_names, refused_codecs
+
+    if not path.is_dir():
+        raise InputRefusedError(f"{path}: no such folder: expected a result such as slide.wsiseg.ome.zarr")
+    work = path.with_name(path.name.removesuffix(".wsiseg.ome.zarr") + ".wsiseg-work")
+    if work.is_dir() and path.name.endswith(".wsiseg.ome.zarr"):
+        raise InputRefusedError(f"{path}: the run that writes it is not finished: run the same command again")
+    try:
+        root: Any = zarr.open_group(
+            CheckedStore(LocalStore(str(path), read_only=True)), mode="r", use_consolidated=False
+        )
+        own = root.attrs["wsiseg"]
+        label = root[f"labels/{LABEL_NAME}"]
+        ome = label.attrs.get("ome", label.attrs)
+        names = [str(item["path"]) for item in ome["multiscales"][0]["datasets"]]
+        levels = tuple(label[name] for name in names)
+        classes = ClassMap(classes=tuple(LabelClass.model_validate(item) for item in own["classes"]))
+        factor, mpp, identity = _place(own["run"])
+    except Exception as error:  # zarr, its codecs and what may stand in damaged metadata
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise InputRefusedError(
+            f"{path}: is no result of wsiseg that can be read ({type(error).__name__}: "
+            f"{' '.join(str(reason).split())[:200]})"
+        ) from error
+    for array in levels:
+        if array.ndim != 2 or array.dtype != np.uint8 or 0 in array.shape:
+            raise InputRefusedError(
+                f"{path}: labels of shape {array.shape}, {array.dtype}: expected 2-D uint8"
+            )
+        refused = refused_codecs(codec_names(array))
+        if refused:
+            raise InputRefusedError(f"{path}: labels {refused}")
+    if not levels:
+        raise InputRefusedError(f"{path}: has no label level: the store is damaged")
+    return LabelStore(path, classes, factor, mpp, identity, levels)
+
+
+def _place(run: Any) -> tuple[tuple[float, float], tuple[float, float] | None, str]:
+    """Return level-0 pixels per label pixel, um per label pixel, and the run's identity."""
+    slide = run["slide"]
+    by = run.get("model", {}).get("weights_sha256") or run.get("annotations", {}).get("sha256") or ""
+    identity = f"{slide['name']}/{slide['fingerprint']}/{by}"
+    if slide["mpp"] is None:
+        return (1.0, 1.0), None, identity
+    (x, y), (slide_x, slide_y) = run["label_mpp"], slide["mpp"]
+    values = [float(value) for value in (x, y, slide_x, slide_y)]
+    if not all(math.isfinite(value) and value > 0 for value in values):
+        raise ValueError(f"pixel sizes of {values}")
+    return (_near(values[0] / values[2]), _near(values[1] / values[3])), (values[0], values[1]), identity
+
+
+def _near(factor: float) -> float:
+    """Take a factor that is whole but for float error as whole."""
+    whole = round(factor)
+    return float(whole) if whole and abs(factor - whole) < 1e-9 * factor else factor
