@@ -110,7 +110,7 @@ class Collector:
                 f"{what} has a coordinate that is not finite or beyond {LARGEST_COORDINATE:g}: "
                 f"expected level-0 pixels"
             )
-        moved = np.any(ring != np.roll(ring, 1, axis=0), axis=1)
+        moved = (ring != np.concatenate([ring[-1:], ring[:-1]])).any(1)
         ring = np.ascontiguousarray(ring[moved])
         return ring if len(ring) >= 3 and ring_area(ring) != 0 else None
 
@@ -144,8 +144,8 @@ def short_name(name: str) -> str:
 def ring_area(ring: NDArray[Any]) -> float:
     """Return the signed area of a ring; positive where it runs clockwise on a screen (y down)."""
     # Relative to its first point: far from the origin, products of coordinates lose small areas.
-    x, y = (ring - ring[0]).astype(np.float64).T
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+    x, y = (ring - ring[0]).astype(np.float64).T  # x[0] and y[0] are 0: the closing edge adds nothing
+    return float(np.dot(x[:-1], y[1:]) - np.dot(y[:-1], x[1:])) / 2
 
 
 def is_valid(exterior: Ring, holes: Sequence[Ring]) -> bool:

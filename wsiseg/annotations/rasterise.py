@@ -101,12 +101,15 @@ def _windings(rings: Sequence[Ring], box: Region, factor_l0: tuple[float, float]
     steps = np.zeros((box.height, box.width + 1), np.int32)
     for ring in rings:
         start = ring / factor_l0 - (box.x + 0.5, box.y + 0.5)  # pixel centres are whole numbers now
-        end = np.roll(start, -1, axis=0)
+        end = np.concatenate([start[1:], start[:1]])
         low, high = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
         first = np.clip(np.ceil(low), 0, box.height).astype(np.int64)
         count = np.clip(np.ceil(high), 0, box.height).astype(np.int64) - first
         kept = (count > 0) & (np.minimum(start[:, 0], end[:, 0]) <= box.width)
         start, end, first, count = start[kept], end[kept], first[kept], count[kept]
+        if count.sum() <= MOST_CROSSINGS:
+            _cross(steps, start, end, first, count)
+            continue
         cut = np.searchsorted(np.cumsum(count), np.arange(0, count.sum(), MOST_CROSSINGS), side="right")
         for part in np.split(np.arange(len(count)), np.unique(cut[cut > 0])):
             _cross(steps, start[part], end[part], first[part], count[part])
