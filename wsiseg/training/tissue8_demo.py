@@ -106,7 +106,6 @@ def train(config: TrainingConfig, folder: Path, workers: int) -> tuple[Segmentat
             normalisation=normalisation,
             weight_decay=config.weight_decay,
             bf16=config.precision == "bf16",
-            seed=seed,
             validate=validate,
             report=report,
             keep=partial(torch.save, f=folder / f"{config.name}-{name}.pt"),
