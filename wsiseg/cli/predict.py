@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wsiseg.pipeline import SlideResult
     from wsiseg.plan import PredictOptions
 
+EXIT_INTERRUPTED = 130
 EPILOG = "Example: wsiseg predict slide.svs -o results --slide-mpp 0.25"
 
 
@@ -117,12 +118,16 @@ def predict_one(slide: str, output: Path, options: PredictOptions, *, show_progr
     """Predict one slide, with a progress bar where stderr is a terminal."""
     from wsiseg.pipeline import segment_slide
 
-    if not (show_progress and sys.stderr.isatty()):
-        return segment_slide(slide, output, options)
-    from wsiseg.cli.progress import progress_bar
+    try:
+        if not (show_progress and sys.stderr.isatty()):
+            return segment_slide(slide, output, options)
+        from wsiseg.cli.progress import progress_bar
 
-    with progress_bar(Path(slide).name) as progress:
-        return segment_slide(slide, output, options, progress=progress)
+        with progress_bar(Path(slide).name) as progress:
+            return segment_slide(slide, output, options, progress=progress)
+    except KeyboardInterrupt as error:  # typer would end in a bare "Aborted"
+        sys.stderr.write("wsiseg: interrupted; the same command goes on from here\n")
+        raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
 def report(result: SlideResult, *, verbose: bool = False) -> None:
