@@ -193,6 +193,9 @@ def create_store(
             "values": {"0": "no tissue", "1": "tissue"},
         },
     )
+    for file in path.rglob("*"):
+        if file.is_file():
+            _sync(file)
     return ResultStore(path, layout)
 
 
