@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -40,6 +41,9 @@ def main() -> None:
 
     Ctrl-C (130) and a closed pipe (1) end quietly inside of typer.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the console cannot show must not end a run
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except WsisegError as error:
