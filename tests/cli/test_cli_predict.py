@@ -105,7 +105,7 @@ def test_an_override_drives_every_spacing(tmp_path, model):
         (["s.tif", "--ngff", "0.6"], 2, "expected 0.5 or 0.4"),
         (["s.tif", "--runtime", "abacus"], 2, "unknown runtime 'abacus'"),
         (["s.tif", "--precision", "fp8"], 2, "unknown precision"),
-        (["s.tif", "--slide-mpp", "0"], 2, "0"),
+        (["s.tif", "--slide-mpp", "0"], 2, "expected 0.05 to 10"),
         (["s.tif", "--slide-mpp", "4"], 3, "model needs 1 um/px"),
         (["s.tif", "--tissue", "absent.png"], 3, "no such file"),
         (["s.tif", "--image-mpp", "0.2"], 2, "finer than the labels"),

@@ -87,12 +87,6 @@ class TileGrid:
         """(rows, columns) of every network input."""
         return self.tile_height_px + 2 * self.halo_px, self.tile_width_px + 2 * self.halo_px
 
-    @property
-    def useful_share(self) -> float:
-        """Part of a full tile's network input that ends up in the label map."""
-        rows, columns = self.input_shape
-        return self.tile_width_px * self.tile_height_px / (rows * columns)
-
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Yield (block row, block column), row by row."""
         for row in range(ceil_div(self.height_px, self.block_px)):
