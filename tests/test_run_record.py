@@ -6,7 +6,7 @@ from small_models import IntegerNetwork, integer_model
 
 from wsiseg import PredictOptions, segment_slide
 from wsiseg.class_map import TISSUE8
-from wsiseg.errors import UsageError
+from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region
 from wsiseg.models import Model
 from wsiseg.output import OutputPaths
@@ -137,3 +137,15 @@ def test_no_tissue_at_all_is_said():
     glass = open_slide(np.full((64, 80, 3), 243, np.uint8))
     chosen = options(tissue="auto")
     assert any("no tissue was found" in text for text in make_plan(glass, chosen.model, chosen).warnings)
+
+
+def test_a_header_that_claims_an_impossible_size_is_refused_before_anything_is_listed():
+    class Claimed:
+        shape, dtype = (10**7, 10**7, 3), np.dtype(np.uint8)
+
+        def __getitem__(self, where):
+            return np.full((*(part.stop - part.start for part in where), 3), 200, np.uint8)
+
+    chosen = options()
+    with pytest.raises(InputRefusedError, match="10000000 x 10000000 label pixels"):
+        make_plan(open_slide(Claimed()), chosen.model, chosen)

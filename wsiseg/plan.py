@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.class_map import ClassMap
-from wsiseg.errors import UsageError
+from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region
 from wsiseg.inference.runtime import RuntimeChoice, choose_runtime
 from wsiseg.models import DEFAULT_MODEL, Model, ModelCard
@@ -30,6 +30,8 @@ TILE_PX = 1024
 HALO_PX = 64
 PHOTO_TILE_PX = 2048
 PHOTO_HALO_PX = 128
+LARGEST_PX = 2**38
+"""Label pixels, more than any slide has: beyond it the lists of blocks and cells would fill memory."""
 MAX_IMAGE_MPP = 32.0
 """A coarser stored image shows nothing, and one pixel of it would be a large read."""
 CARD_TALK = {
@@ -150,6 +152,11 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         image_frame = frame_at(slide.levels[0], mpp, options.image_mpp)
         shrink = 1
         default_tile, default_halo = TILE_PX, HALO_PX
+    if frame.width_px * frame.height_px > LARGEST_PX:
+        raise InputRefusedError(
+            f"{slide.name}: {frame.width_px} x {frame.height_px} label pixels: expected at most "
+            f"{LARGEST_PX:,}; the file lies about its size, or needs another --slide-mpp"
+        )
     choice = choose_runtime(options.runtime, options.precision, options.device)
     phase_px = model.network.input_multiple * shrink
     fits = photo and max(frame.width_px, frame.height_px) <= PHOTO_TILE_PX

@@ -73,7 +73,7 @@ def predict(
     if ngff not in ("0.5", "0.4"):
         raise UsageError(f"--ngff {ngff}: expected 0.5 or 0.4")
     _check_ids(slides)
-    _check_apart(slides, output, [model, tissue])
+    _check_apart(slides, output, [name for name in (model, tissue) if Path(name).suffix])
     from wsiseg.models import load_model
     from wsiseg.plan import PredictOptions
 
