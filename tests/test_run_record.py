@@ -99,6 +99,18 @@ def test_any_member_of_a_dicom_series_stands_for_its_folder(tmp_path):
     assert {fingerprint(_Folder(tmp_path / name, "dicom")) for name in ("1.dcm", "2.dcm")} == {whole}
 
 
+def test_a_url_is_itself_and_a_file_url_is_its_files(tmp_path):
+    (tmp_path / "zarr.json").write_text("{}")
+    local = _Folder(tmp_path.as_uri())
+    assert local_files(local) == (tmp_path,)
+    assert fingerprint(local) == fingerprint(_Folder(tmp_path))
+    one, same, other = (
+        _Folder(f"https://example.org/{rest}") for rest in ("a/s.zarr?key=1", "a/s.zarr?key=2", "b/s.zarr")
+    )
+    assert fingerprint(one) == fingerprint(same) != fingerprint(other)
+    assert local_files(one) == ()
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a/b"])
 def test_a_name_that_would_leave_the_folder_is_refused(tmp_path, name):
     with pytest.raises(UsageError, match="no plain file name"):

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from wsiseg.geometry import Region
 from wsiseg.slides.names import is_url
@@ -39,21 +41,29 @@ def package_versions() -> dict[str, str]:
 
 
 def local_files(slide: Slide) -> tuple[Path, ...]:
-    """Return the files and folders that a slide is made of; none for an array or a URL."""
-    if slide.backend == "array" or is_url(slide.source):
+    """Return the files and folders that a slide is made of; none for an array or a URL of elsewhere."""
+    path = local_path(slide.source)
+    if slide.backend == "array" or path is None:
         return ()
-    path = Path(slide.source)
     if slide.backend == "dicom" and path.is_file():  # any member stands for its series
         return (path.parent,)
     data = path.with_suffix("")
     return (path, data) if path.suffix.lower() == ".mrxs" and data.is_dir() else (path,)
 
 
-def fingerprint(slide: Slide) -> str | None:
+def local_path(source: str) -> Path | None:
+    """Return the path that a path or file URL stands for; None for another URL."""
+    if not is_url(source):
+        return Path(source)
+    parts = urlsplit(source)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+
+def fingerprint(slide: Slide) -> str:
     """Return a short digest of a slide: names and sizes of its files, and the ends of each of them.
 
     It recognises another slide under the same name without reading gigabytes; of a folder the first
-    10,000 files count. An array is read whole. None for what is not on a local disk.
+    10,000 files count. An array is read whole. Of a URL its own text counts, without the query.
     """
     digest = hashlib.sha256()
     if slide.backend == "array":
@@ -64,6 +74,8 @@ def fingerprint(slide: Slide) -> str | None:
             digest.update(slide.read_region_masked(0, strip)[0].tobytes())
         return digest.hexdigest()[:32]
     paths = local_files(slide)
+    if not paths:
+        digest.update(slide.source.partition("?")[0].encode(errors="surrogateescape"))
     for path in paths:
         alone = path.is_file()
         for file in islice(_files_under(path), _MOST_FILES):
@@ -74,7 +86,7 @@ def fingerprint(slide: Slide) -> str | None:
                 if alone and length > 2 * _PROBE_BYTES:
                     handle.seek(-_PROBE_BYTES, 2)
                     digest.update(handle.read())
-    return digest.hexdigest()[:32] if paths else None
+    return digest.hexdigest()[:32]
 
 
 def _files_under(path: Path) -> Iterator[Path]:

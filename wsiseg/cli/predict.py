@@ -195,10 +195,10 @@ def _check_ids(slides: list[str]) -> None:
 def _check_apart(slides: list[str], output: Path, others: list[str]) -> None:
     """Refuse a result that would be written over or into any input of the run, its own or another's."""
     from wsiseg.output import OutputPaths
+    from wsiseg.run_record import local_path
     from wsiseg.slides import slide_id
-    from wsiseg.slides.names import is_url
 
-    inputs = [Path(text) for text in (*slides, *others) if not is_url(text) and Path(text).exists()]
+    inputs = [path for text in (*slides, *others) if (path := local_path(text)) and path.exists()]
     for slide in slides:
         OutputPaths.of(output, slide_id(slide)).check_apart_from(*inputs)
 
