@@ -91,7 +91,7 @@ def train_stage(
     )
     best_score, best_state = -1.0, {}
     for epoch in range(stage.epochs):
-        patches.epoch = epoch
+        patches.epoch = patches.first_epoch + epoch
         network.train()
         loader = DataLoader(patches, batch, drop_last=True)
         total, rate = 0.0, stage.learning_rate

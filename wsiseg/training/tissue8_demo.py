@@ -94,6 +94,7 @@ def train(config: TrainingConfig, folder: Path, workers: int) -> tuple[Segmentat
             per_epoch=config.patches_per_epoch,
             seed=seed,
             augmentation=config.augment,
+            first_epoch=100_000 * seed,
         )
         best = train_stage(
             part,
