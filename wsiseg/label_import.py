@@ -22,10 +22,11 @@ from wsiseg.exports.overlay import PICTURE_PX, draw_overlay
 from wsiseg.exports.summary import write_json
 from wsiseg.geometry import Region
 from wsiseg.output import OutputPaths, claim, finished_summary, prepare_store
+from wsiseg.plan import LARGEST_PX
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.metadata import NgffVersion
 from wsiseg.pyramid.store import ResultStore, StoreLayout
-from wsiseg.run_record import fingerprint, package_versions
+from wsiseg.run_record import fingerprint, local_files, package_versions
 from wsiseg.slides import open_slide, resolve_mpp, slide_id
 from wsiseg.slides.slide import Slide
 from wsiseg.stitching.kernel import BlockCounts
@@ -138,8 +139,7 @@ def import_annotations(
     path, folder, started = Path(annotation), Path(output_dir), time.monotonic()
     with open_slide(slide_source) as slide:
         paths = OutputPaths.of(folder, f"{slide_id(slide.source)}.annotations")
-        for source in (Path(slide.source), path):
-            paths.check_apart_from(source)
+        paths.check_apart_from(*local_files(slide), path)
         plan = plan_import(slide, path, options)
         folder.mkdir(parents=True, exist_ok=True)
         journal = claim(paths, plan.record, options.overwrite)
@@ -205,6 +205,11 @@ def plan_import(slide: Slide, path: Path, options: ImportOptions) -> ImportPlan:
             f"--image-mpp {options.image_mpp:g} is finer than the labels ({min(frame.mpp):g} um/px): "
             f"give that or more"
         )
+    if frame.width_px * frame.height_px > LARGEST_PX:
+        raise InputRefusedError(
+            f"{slide.name}: a label map of {frame.width_px:,} x {frame.height_px:,} px: expected at most "
+            f"{LARGEST_PX:,}; the file lies about its size, or give a coarser --mpp"
+        )
     image_frame = frame_at(level, mpp, options.image_mpp)
     warnings = list(slide.warnings)
     size_l0 = (level.width_px, level.height_px)
@@ -233,7 +238,7 @@ def plan_import(slide: Slide, path: Path, options: ImportOptions) -> ImportPlan:
             "width_px": level.width_px,
             "height_px": level.height_px,
             "mpp": list(mpp),
-            "fingerprint": fingerprint(Path(slide.source)),
+            "fingerprint": fingerprint(slide),
         },
         "annotations": {
             "name": path.name,

@@ -79,7 +79,7 @@ def import_(
     for warning in result.summary["warnings"]:
         sys.stderr.write(f"wsiseg: warning: {warning}\n")
     if as_json:
-        sys.stdout.write(json.dumps(result.summary, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(result.summary, indent=2) + "\n")
     elif not quiet:
         if result.was_finished:
             typer.echo("already finished with these settings, left as it is")

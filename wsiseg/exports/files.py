@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import IO
 
 from wsiseg.errors import UsageError
-from wsiseg.exports.summary import readable
 
 
 @contextmanager
@@ -35,7 +34,6 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
                 yield raw
             raw.flush()
             os.fsync(raw.fileno())
-        readable(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

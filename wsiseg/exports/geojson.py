@@ -26,7 +26,7 @@ NAMESPACE = uuid.UUID("5a1d1f0e-6a1c-5e0b-9d53-0b6f5f7a3c11")
 DECIMALS = 3
 """Of coordinates, where level-0 pixels per label pixel are no whole number."""
 MOST_POINTS = 5_000_000
-"""Default of the size guard: about 80 MB of text; QuPath opens that within a minute or so."""
+"""Default of the size guard: about 80 MB of text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
