@@ -22,7 +22,7 @@ from wsiseg.exports.overlay import PICTURE_PX, draw_overlay
 from wsiseg.exports.summary import write_json
 from wsiseg.geometry import Region
 from wsiseg.output import OutputPaths, claim, finished_summary, prepare_store
-from wsiseg.plan import LARGEST_PX
+from wsiseg.plan import LARGEST_PX, MAX_IMAGE_MPP
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.metadata import NgffVersion
 from wsiseg.pyramid.store import ResultStore, StoreLayout
@@ -205,6 +205,8 @@ def plan_import(slide: Slide, path: Path, options: ImportOptions) -> ImportPlan:
             f"--image-mpp {options.image_mpp:g} is finer than the labels ({min(frame.mpp):g} um/px): "
             f"give that or more"
         )
+    if options.image_mpp > MAX_IMAGE_MPP:
+        raise UsageError(f"--image-mpp {options.image_mpp:g}: expected at most {MAX_IMAGE_MPP:g} um/px")
     if frame.width_px * frame.height_px > LARGEST_PX:
         raise InputRefusedError(
             f"{slide.name}: a label map of {frame.width_px:,} x {frame.height_px:,} px: expected at most "

@@ -112,7 +112,7 @@ class Collector:
             )
         moved = (ring != np.concatenate([ring[-1:], ring[:-1]])).any(1)
         ring = np.ascontiguousarray(ring[moved])
-        return ring if len(ring) >= 3 and ring_area(ring) != 0 else None
+        return None if _on_one_line(ring) else ring
 
     def leave_out(self, what: str) -> None:
         """Count something that is no area."""
@@ -139,6 +139,14 @@ def short_name(name: str) -> str:
     """Return a class name in one line of bounded length; UNNAMED for an empty one."""
     text = " ".join(name.split())
     return (text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 3] + "...") or UNNAMED
+
+
+def _on_one_line(ring: Ring) -> bool:
+    """Return whether all points lie on one line: a figure of eight does not, though its area may be 0."""
+    if len(ring) < 3:
+        return True
+    x, y = (ring - ring[0]).T
+    return not (x[1] * y - y[1] * x).any()
 
 
 def ring_area(ring: NDArray[Any]) -> float:
