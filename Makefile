@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out/demo
+CROPS ?= ../shared/data/breast_patches
 
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -47,7 +48,8 @@ contracts: $(STAMP)  ## Check that imports run one way
 check: lint types contracts test  ## Everything that the continuous integration runs
 
 model: $(STAMP)  ## Rebuild the bundled model from generated slides; trains on the CPU
-	$(BIN)/python -m wsiseg.training.tissue8_demo configs/train_tissue8_demo.yaml
+	$(BIN)/python -m wsiseg.training.tissue8_demo configs/train_tissue8_demo.yaml \
+		--page docs/model-cards/tissue8-demo.md $(if $(wildcard $(CROPS)),--crops $(CROPS))
 
 bench-seams: $(STAMP)  ## Measure agreement of tiled with untiled prediction
 	$(BIN)/python benchmarks/seams.py

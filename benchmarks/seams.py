@@ -15,12 +15,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-import torch
 
 from wsiseg import load_model, open_slide
 from wsiseg.geometry import Region, ceil_div
+from wsiseg.inference.runtime import build_runtime, choose_runtime
 from wsiseg.models import Model
-from wsiseg.models.normalise import Segmenter
 from wsiseg.phantom.slide_file import write_phantom_slide
 from wsiseg.slides import resolve_mpp
 from wsiseg.tiling.frame import FrameReader, frame_at
@@ -28,6 +27,8 @@ from wsiseg.tiling.frame import FrameReader, frame_at
 TILES_PX = (256, 512, 1024)
 HALOS_PX = (0, 8, 16, 32, 48, 64, 96, 128, 192)
 REFERENCE_HALO_PX = 256
+REGION_PX = 1536
+"""A larger slide is measured on this much of its middle."""
 
 
 class WholeRegion:
@@ -39,30 +40,41 @@ class WholeRegion:
         with open_slide(path) as slide:
             self.name = slide.name
             frame = frame_at(slide.levels[0], resolve_mpp(slide, override), model.card.mpp or 1.0)
-            self.width, self.height = frame.width_px, frame.height_px
-            whole = Region(0, 0, ceil_div(self.width, 8) * 8, ceil_div(self.height, 8) * 8)
+            self.width, self.height = min(frame.width_px, REGION_PX), min(frame.height_px, REGION_PX)
+            x, y = (frame.width_px - self.width) // 16 * 8, (frame.height_px - self.height) // 16 * 8
+            whole = Region(x, y, ceil_div(self.width, 8) * 8, ceil_div(self.height, 8) * 8)
             self.at = whole.grow(max(REFERENCE_HALO_PX, *HALOS_PX) + max(TILES_PX))
             self.rgb, _ = FrameReader(slide, frame, slide.background).read(self.at)
         self.whole = whole
 
-    def pixels(self, region: Region) -> torch.Tensor:
+    def pixels(self, region: Region) -> np.ndarray:
         """(1, rows, columns, 3) uint8."""
-        return torch.from_numpy(np.ascontiguousarray(self.rgb[region.slices_in(self.at)])[None])
+        return np.ascontiguousarray(self.rgb[region.slices_in(self.at)])[None]
 
 
-def labels_of(segmenter: Segmenter, pixels: torch.Tensor) -> np.ndarray:
-    """Run the network once; (rows, columns) uint8."""
-    with torch.inference_mode():
-        return segmenter(pixels)[0].numpy()
+class Network:
+    """The network in fp32, so that what differs is the tiling; built anew for each shape of input."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.choice = choose_runtime(precision="fp32", device="cpu")
+        self.shape: tuple[int, int] = (0, 0)
+
+    def labels(self, pixels: np.ndarray) -> np.ndarray:
+        """Labels (rows, columns) uint8 of (1, rows, columns, 3) uint8."""
+        if pixels.shape[1:3] != self.shape:
+            self.shape = (pixels.shape[1], pixels.shape[2])
+            self.runtime = build_runtime(self.choice, self.model, self.shape)
+        return self.runtime.predict(pixels)[0]
 
 
-def tiled(segmenter: Segmenter, region: WholeRegion, tile_px: int, halo_px: int) -> np.ndarray:
+def tiled(network: Network, region: WholeRegion, tile_px: int, halo_px: int) -> np.ndarray:
     """Labels of the region from tiles with a halo, as `predict` makes them."""
     labels = np.zeros((region.height, region.width), np.uint8)
     for y in range(0, region.height, tile_px):
         for x in range(0, region.width, tile_px):
-            tile = Region(x, y, tile_px, tile_px)
-            made = labels_of(segmenter, region.pixels(tile.grow(halo_px)))
+            tile = Region(region.whole.x + x, region.whole.y + y, tile_px, tile_px)
+            made = network.labels(region.pixels(tile.grow(halo_px)))
             part = made[halo_px : halo_px + tile_px, halo_px : halo_px + tile_px]
             inside = labels[y : y + tile_px, x : x + tile_px]
             inside[:] = part[: inside.shape[0], : inside.shape[1]]
@@ -77,7 +89,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/benchmarks"))
     given = parser.parse_args()
     model = load_model(given.model)
-    segmenter = Segmenter(model).eval()
+    network = Network(model)
     rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as scratch:
         sources = given.slides
@@ -87,7 +99,7 @@ def main() -> None:
             sources = [str(phantom)]
         regions = [WholeRegion(source, model) for source in sources]
     references = [
-        labels_of(segmenter, region.pixels(region.whole.grow(REFERENCE_HALO_PX)))[
+        network.labels(region.pixels(region.whole.grow(REFERENCE_HALO_PX)))[
             REFERENCE_HALO_PX : REFERENCE_HALO_PX + region.height,
             REFERENCE_HALO_PX : REFERENCE_HALO_PX + region.width,
         ]
@@ -103,7 +115,7 @@ def main() -> None:
             different = counted = 0
             for region, reference in zip(regions, references, strict=True):
                 tissue = reference != 0
-                different += int(((tiled(segmenter, region, tile_px, halo_px) != reference) & tissue).sum())
+                different += int(((tiled(network, region, tile_px, halo_px) != reference) & tissue).sum())
                 counted += int(tissue.sum())
             cost = (1 + 2 * halo_px / tile_px) ** 2
             rows.append(

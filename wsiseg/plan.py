@@ -27,7 +27,7 @@ from wsiseg.tiling.tissue_file import file_sha256, read_tissue_file
 
 RECORD_FORMAT = 1
 TILE_PX = 1024
-HALO_PX = 64
+HALO_PX = 128
 PHOTO_TILE_PX = 2048
 PHOTO_HALO_PX = 128
 LARGEST_PX = 2**38

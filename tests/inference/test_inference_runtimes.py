@@ -1,0 +1,96 @@
+"""Every runtime gives the labels of the plain torch module, the same each time, from any thread."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from small_models import integer_model
+
+from wsiseg.errors import UsageError
+from wsiseg.inference.runtime import build_runtime, choose_runtime
+from wsiseg.models import load_model
+from wsiseg.models.normalise import Segmenter
+from wsiseg.phantom.generate import generate_phantom
+
+SHAPE = (256, 384)
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    """(1, rows, columns, 3) uint8 of a phantom."""
+    return generate_phantom(seed=77, width_px=SHAPE[1], height_px=SHAPE[0]).rgb[None]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("tissue8-demo")
+
+
+@pytest.fixture(scope="module")
+def expected(model, tissue):
+    with torch.inference_mode():
+        return Segmenter(model).eval()(torch.from_numpy(tissue))[0].numpy()
+
+
+def choices():
+    for name in ("torch", "openvino"):
+        for precision in ("fp32", "bf16"):
+            try:
+                yield choose_runtime(name, precision, "cpu")
+            except UsageError:
+                continue  # no bfloat16 in this processor
+
+
+@pytest.mark.parametrize("choice", list(choices()), ids=lambda choice: f"{choice.name}-{choice.precision}")
+def test_labels_agree_with_the_plain_module(choice, model, tissue, expected):
+    labels = build_runtime(choice, model, SHAPE).predict(tissue)
+    assert labels.dtype == np.uint8
+    assert labels.shape == (1, *SHAPE)
+    assert (labels[0] == expected).mean() >= (0.9995 if choice.precision == "fp32" else 0.99)
+
+
+def test_openvino_repeats_to_the_bit_over_calls_threads_and_builds(model, tissue):
+    choice = choose_runtime("openvino", "auto", "cpu")
+    first = build_runtime(choice, model, SHAPE, threads=1)
+    labels = first.predict(tissue)
+    with ThreadPoolExecutor(4) as pool:
+        for again in pool.map(lambda _: first.predict(tissue), range(6)):
+            np.testing.assert_array_equal(again, labels)
+    np.testing.assert_array_equal(build_runtime(choice, model, SHAPE, threads=2).predict(tissue), labels)
+
+
+def test_calls_from_threads_do_not_mix():
+    model = integer_model()
+    runtime = build_runtime(choose_runtime("openvino", "fp32", "cpu"), model, (64, 64))
+    random = np.random.default_rng(0)
+    tiles = [random.integers(0, 256, (1, 64, 64, 3), np.uint8) for _ in range(12)]
+    alone = [runtime.predict(tile) for tile in tiles]
+    with ThreadPoolExecutor(4) as pool:
+        for one, other in zip(pool.map(runtime.predict, tiles), alone, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_auto_takes_openvino_on_the_cpu():
+    choice = choose_runtime(device="cpu")
+    assert choice.name == "openvino"
+    assert choice.precision in ("bf16", "fp32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "abacus"}, "unknown runtime 'abacus': expected one of auto, openvino, torch"),
+        ({"precision": "fp4"}, "unknown precision"),
+        ({"device": "tpu"}, "unknown device"),
+    ],
+)
+def test_unknown_choices_are_refused_with_the_valid_ones(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        choose_runtime(**arguments)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
+def test_a_missing_gpu_is_said():
+    with pytest.raises(UsageError, match="torch sees no CUDA device"):
+        choose_runtime(device="cuda")
