@@ -134,10 +134,11 @@ def prepare_store(
         return store, journal.keep(lambda task, entry: store.size_of(task) == entry.get("bytes"))
     journal.begin({"record": own["run"]})
     own = {
-        **own,
+        "run": own["run"],
         "classes": [item.model_dump(mode="json") for item in classes.classes],
         "unread": UNREAD,
         "not_analysed": NOT_ANALYSED,
+        **{key: value for key, value in own.items() if key != "run"},
     }
     store = create_store(paths.store, layout, classes, own, tissue.cells, tissue.cell_px)
     journal.store_created()

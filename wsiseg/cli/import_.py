@@ -11,6 +11,7 @@ import typer
 
 from wsiseg.errors import UsageError
 
+EXIT_INTERRUPTED = 130
 EPILOG = "Example: wsiseg import slide.geojson --slide slide.svs -o annotations --mpp 0.5"
 
 
@@ -75,7 +76,11 @@ def import_(
         ngff="0.4" if ngff == "0.4" else "0.5",
         overwrite=overwrite,
     )
-    result = import_annotations(annotation, slide, output, options)
+    try:
+        result = import_annotations(annotation, slide, output, options)
+    except KeyboardInterrupt as error:  # typer would end in a bare "Aborted"
+        sys.stderr.write("wsiseg: interrupted; the same command goes on from here\n")
+        raise typer.Exit(EXIT_INTERRUPTED) from error
     for warning in result.summary["warnings"]:
         sys.stderr.write(f"wsiseg: warning: {warning}\n")
     if as_json:
