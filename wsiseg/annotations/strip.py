@@ -50,7 +50,10 @@ def trace_strip(
     if below is not None:
         padded[-1, 1:-1] = below
     shape_of, shape_label, shape_area, first_row, last_row = _shapes(labels)
-    runs = [_runs(padded, side) for side in range(4)]
+    edge_row, edge_column = _edge_pixels(padded)
+    upright = np.lexsort((edge_row, edge_column))
+    by_row, by_column = (edge_row, edge_column), (edge_row[upright], edge_column[upright])
+    runs = [_runs(padded, side, *(by_column if side % 2 else by_row)) for side in range(4)]
     key = np.concatenate([run[0] for run in runs])  # local key of the side that a run starts with
     following = np.concatenate([run[1] for run in runs])
     corner = np.concatenate([run[2] for run in runs])
@@ -69,51 +72,53 @@ def trace_strip(
     return StripTrace(shape_label, shape_area, first_row, last_row, rings, chains)
 
 
+def _edge_pixels(padded: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return (rows, columns) of the traced pixels that differ from one of their four neighbours."""
+    here = padded[1:-1, 1:-1]
+    across = padded[1:-1, 1:] != padded[1:-1, :-1]
+    down = padded[1:, 1:-1] != padded[:-1, 1:-1]
+    edge = across[:, 1:] | across[:, :-1] | down[1:] | down[:-1]
+    row, column = np.nonzero(edge & (here != NO_LABEL))
+    return row, column
+
+
 def _runs(
-    padded: NDArray[np.uint8], side: int
+    padded: NDArray[np.uint8], side: int, row: NDArray[np.intp], column: NDArray[np.intp]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
     """Return the straight runs of one side: first side's key, key that follows, real corner?, touching?
 
-    Keys are 4 * pixel + side, pixels in reading order of the strip; those of other strips lie outside
-    of the strip's range.
+    `row` and `column` are the edge pixels, line by line as the side runs. Then the k-th start and the k-th
+    end are one run's. Keys are 4 * pixel + side, pixels in reading order of the strip; those of other
+    strips lie outside of the strip's range.
     """
     rows, columns = padded.shape[0] - 2, padded.shape[1] - 2
-    here = padded[1:-1, 1:-1]
+    flat = padded.ravel()
+    place = (row + 1) * (columns + 2) + column + 1
+    here = flat[place]
 
-    def at(row: int, column: int) -> NDArray[np.uint8]:
-        return padded[1 + row : 1 + row + rows, 1 + column : 1 + column + columns]
+    def at(down: int, right: int) -> NDArray[np.uint8]:
+        found: NDArray[np.uint8] = flat[place + (down * (columns + 2) + right)]
+        return found
 
     out, move = _OUTWARD[side], _OUTWARD[(side + 1) % 4]
-    edge = (here != at(*out)) & (here != NO_LABEL)
+    edge = here != at(*out)
     ahead = at(*move) == here
     diagonal = at(out[0] + move[0], out[1] + move[1]) == here
     behind_straight = (at(-move[0], -move[1]) == here) & (at(out[0] - move[0], out[1] - move[1]) != here)
     corner = edge & ~behind_straight
-    ends = edge & ~(ahead & ~diagonal)
-    starts = corner.copy()
+    starts, ends = corner, edge & ~(ahead & ~diagonal)
     if move[0]:  # vertical runs are cut where the strip ends
-        first, last = (0, -1) if move[0] > 0 else (-1, 0)
-        starts[first] |= edge[first]
-        ends[last] |= edge[last]
-    start_row, start_column = _in_order(starts, vertical=bool(move[0]))
-    end_row, end_column = _in_order(ends, vertical=bool(move[0]))
-    is_ahead, is_diagonal = ahead[end_row, end_column], diagonal[end_row, end_column]
+        first, last = (0, rows - 1) if move[0] > 0 else (rows - 1, 0)
+        starts = corner | (edge & (row == first))
+        ends |= edge & (row == last)
+    is_ahead, is_diagonal = ahead[ends], diagonal[ends]
     # Right turn onto the same pixel, straight on (into another strip), or left turn onto the diagonal one.
     step_row = np.where(is_ahead, move[0] + np.where(is_diagonal, out[0], 0), 0)
     step_column = np.where(is_ahead, move[1] + np.where(is_diagonal, out[1], 0), 0)
     turn = np.where(is_ahead, np.where(is_diagonal, side + 3, side), side + 1) % 4
-    following = 4 * ((end_row + step_row) * columns + end_column + step_column) + turn
-    key = 4 * (start_row * columns + start_column) + side
-    return key, following, corner[start_row, start_column], is_diagonal & ~is_ahead
-
-
-def _in_order(mask: NDArray[np.bool_], *, vertical: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return (rows, columns) of True, line by line: the k-th start and the k-th end are one run's."""
-    if vertical:
-        column, row = np.nonzero(mask.T)
-        return row, column
-    row, column = np.nonzero(mask)
-    return row, column
+    following = 4 * ((row[ends] + step_row) * columns + column[ends] + step_column) + turn
+    key = 4 * (row[starts] * columns + column[starts]) + side
+    return key, following, corner[starts], is_diagonal & ~is_ahead
 
 
 def _walk(

@@ -18,7 +18,7 @@ from wsiseg.geometry import Region
 from wsiseg.pyramid.metadata import LABEL_NAME
 
 STRIP_PX = 16_000_000
-"""Label pixels in work at once: with what tracing needs, about 400 MB."""
+"""Label pixels in work at once: with what tracing needs, about 300 MB."""
 SLAB_ROWS = 512
 """Rows read at once: one row of chunks, so that each chunk is unpacked once."""
 
