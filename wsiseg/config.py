@@ -7,14 +7,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from wsiseg.errors import UsageError
 
 MAX_CONFIG_BYTES = 1_000_000
 """A config is written by hand; anything larger is something else."""
 
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{error}; write the path out") from error
+
+
 Name = Annotated[str, Field(min_length=1, max_length=100)]
+Location = Annotated[Path, AfterValidator(_at_home)]
+"""A path, from where the command is run; `~` is the user's home."""
 
 
 class Config(BaseModel):
@@ -27,7 +37,7 @@ class CityscapesData(Config):
     """Cityscapes as it is downloaded: leftImg8bit and gtFine."""
 
     dataset: Literal["cityscapes"]
-    root: Path
+    root: Location
     """Folder that holds leftImg8bit and gtFine."""
     split: Literal["train", "val", "test"] = "val"
     """The labels of `test` are not published: it serves to write a submission."""
@@ -38,11 +48,11 @@ class CityscapesData(Config):
 class ExtraList(Config):
     """More pictures for PASCAL VOC (SBD, COCO), by a list."""
 
-    list: Path
+    list: Location
     """Text file, one picture name without its ending per line."""
-    images: Path
+    images: Location
     """Folder of NAME.jpg."""
-    labels: Path
+    labels: Location
     """Folder of NAME.png, holding VOC's ids."""
 
 
@@ -50,7 +60,7 @@ class VocData(Config):
     """PASCAL VOC 2012 as it is downloaded."""
 
     dataset: Literal["voc"]
-    root: Path
+    root: Location
     """VOCdevkit, or the folder VOC2012 in it."""
     split: Literal["train", "val", "trainval", "test"] = "val"
     """A list of ImageSets/Segmentation; the labels of `test` are not published."""
@@ -62,7 +72,7 @@ class MapillaryData(Config):
     """Mapillary Vistas v1.2 as it is downloaded, its 65 classes merged to the 7 categories of Cityscapes."""
 
     dataset: Literal["mapillary"]
-    root: Path
+    root: Location
     """Folder that holds training and validation."""
     split: Literal["training", "validation"] = "validation"
     """Which of the two is read."""
@@ -72,7 +82,7 @@ class FolderData(Config):
     """Pictures and masks side by side, for anything else."""
 
     dataset: Literal["image-folder"]
-    root: Path
+    root: Location
     """Folder that holds the following."""
     images: Name = "images"
     """Folder of the pictures in `root`: PNG or JPEG."""

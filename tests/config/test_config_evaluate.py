@@ -33,6 +33,11 @@ def test_settings_change_the_file(tmp_path):
     assert load(tmp_path).batch == 1
 
 
+def test_home_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "expanduser", lambda path: Path(str(path).replace("~", "/home-of-someone")))
+    assert load(tmp_path, TEXT, "data.root=~/x").data.root == Path("/home-of-someone/x")
+
+
 def test_every_kind_of_data_can_be_opened():
     kinds = typing.get_args(EvaluateConfig.model_fields["data"].annotation)
     names = {typing.get_args(kind.model_fields["dataset"].annotation)[0] for kind in kinds}
@@ -59,6 +64,10 @@ def test_every_kind_of_data_can_be_opened():
         (["data={dataset: voc}"], "data.root is missing: give it in the file or with --set data.root=VALUE"),
         (["data={dataset: voc, root: r, extra: [{list: a}]}"], "data.extra.0.images is missing"),
         (["data={root: r}"], "data.dataset is missing"),
+        (["data.root=~nobody-of-that-name/x"], "data.root is '~nobody-of-that-name/x'"),
+        (["model.rename={off: road}"], "model.rename"),
+        (["model=3"], "model is 3"),
+        (["data=3"], "data is 3"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, settings, words):

@@ -6,8 +6,9 @@ import numpy as np
 import official_layouts as made
 import pytest
 from PIL import Image
+from torch.utils.data import DataLoader
 
-from wsiseg.config import CityscapesData
+from wsiseg.config import CityscapesData, FolderData, MapillaryData, VocData
 from wsiseg.datasets.catalogue import DATASETS, open_dataset
 from wsiseg.datasets.cityscapes import open_cityscapes
 from wsiseg.datasets.cityscapes_classes import CATEGORIES, CATEGORY_OF, CITYSCAPES, LABEL_IDS, SEVEN
@@ -240,6 +241,36 @@ def test_image_folder_that_is_wrong(tmp_path):
         open_image_folder(root)
     (root / "classes.yaml").unlink()
     refused(lambda: open_image_folder(root), "classes.yaml", "missing")
+
+
+MADE = {
+    "cityscapes": (made.cityscapes, CityscapesData),
+    "image-folder": (made.folder, FolderData),
+    "mapillary": (made.mapillary, MapillaryData),
+    "voc": (made.voc, VocData),
+}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set_keeps_the_contract(tmp_path, name):
+    make, kind = MADE[name]
+    pictures = open_dataset(name, kind(dataset=name, root=make(tmp_path)))
+    assert pictures.dataset == name
+    assert len({item.name for item in pictures.items}) == len(pictures) == 3
+    allowed = {*pictures.classes.ids, 254, 255}
+    loader = DataLoader(pictures, batch_size=None, collate_fn=lambda sample: sample)
+    for number, (sample, again) in enumerate(zip(loader, pictures, strict=True)):
+        assert sample.rgb.dtype == sample.labels.dtype == np.uint8
+        assert sample.rgb.shape == (*sample.labels.shape, 3)
+        assert set(np.unique(sample.labels)) <= allowed
+        assert len(set(np.unique(sample.labels))) > 2
+        assert np.array_equal(sample.labels, again.labels)
+        assert sample.name == pictures.items[number].name
+    with pytest.raises(IndexError):
+        pictures[3]
+    members = [label for group in pictures.categories.values() for label in group]
+    assert sorted(members) in ([], sorted(pictures.classes.ids))
+    assert set(pictures.merged.values()) <= set(pictures.classes.ids)
 
 
 def test_the_catalogue_lists_its_names(tmp_path):

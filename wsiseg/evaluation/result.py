@@ -44,7 +44,9 @@ def describe(evaluation: Evaluation, pictures: PictureSet, card: ModelCard, conf
         },
         "worst": [{"name": case.name, "miou": case.mean_iou} for case in evaluation.worst],
         "warnings": list(evaluation.warnings),
-        "config": config.model_dump(mode="json", exclude={"data": {"root", "extra"}}),
+        "config": config.model_dump(
+            mode="json", exclude={"data": {"root", "extra"}, "model": {"checkpoint"}}
+        ),
     }
 
 
