@@ -1,4 +1,4 @@
-"""What tile and halo cost, and what they change: python benchmarks/seams.py SLIDE[@MPP]... [-o FOLDER].
+"""What tile and halo cost, and what they change: python benchmarks/seams.py [SLIDE[@MPP]...] [-o FOLDER].
 
 The network's field is larger than any halo worth paying for, so tiled labels differ a little from those
 of one pass over the whole region. For every tile and halo this measures the share of pixels whose label
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
@@ -20,6 +21,7 @@ from wsiseg import load_model, open_slide
 from wsiseg.geometry import Region, ceil_div
 from wsiseg.models import Model
 from wsiseg.models.normalise import Segmenter
+from wsiseg.phantom.slide_file import write_phantom_slide
 from wsiseg.slides import resolve_mpp
 from wsiseg.tiling.frame import FrameReader, frame_at
 
@@ -70,14 +72,20 @@ def tiled(segmenter: Segmenter, region: WholeRegion, tile_px: int, halo_px: int)
 def main() -> None:
     """Measure, print a table, and write seams.json and seams.png."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("slides", nargs="+", metavar="SLIDE[@MPP]")
+    parser.add_argument("slides", nargs="*", metavar="SLIDE[@MPP]", help="default: a phantom slide")
     parser.add_argument("-m", "--model", default="tissue8-demo")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/benchmarks"))
     given = parser.parse_args()
     model = load_model(given.model)
     segmenter = Segmenter(model).eval()
     rows: list[dict[str, float]] = []
-    regions = [WholeRegion(source, model) for source in given.slides]
+    with tempfile.TemporaryDirectory() as scratch:
+        sources = given.slides
+        if not sources:
+            phantom = Path(scratch) / "phantom.tiff"
+            write_phantom_slide(phantom, seed=1, width_px=3000, height_px=3000, mpp=0.5)
+            sources = [str(phantom)]
+        regions = [WholeRegion(source, model) for source in sources]
     references = [
         labels_of(segmenter, region.pixels(region.whole.grow(REFERENCE_HALO_PX)))[
             REFERENCE_HALO_PX : REFERENCE_HALO_PX + region.height,

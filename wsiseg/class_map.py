@@ -110,7 +110,7 @@ def read_class_map(path: Path) -> ClassMap:
 
     try:
         return ClassMap.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: cannot be read as a class map: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]

@@ -47,10 +47,6 @@ class Region:
             self.x - margin_px, self.y - margin_px, self.width + 2 * margin_px, self.height + 2 * margin_px
         )
 
-    def shift(self, dx: int, dy: int) -> Region:
-        """Return the rectangle moved by (dx, dy)."""
-        return Region(self.x + dx, self.y + dy, self.width, self.height)
-
     def slices_in(self, outer: Region) -> tuple[slice, slice]:
         """Return the (rows, columns) that this rectangle takes in an array over `outer`."""
         return (

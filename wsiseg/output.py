@@ -25,7 +25,11 @@ class OutputPaths:
 
     @classmethod
     def of(cls, folder: Path, slide_id: str) -> OutputPaths:
-        """Return the paths of a slide id in a folder."""
+        """Return the paths of a slide id in a folder. Raises UsageError where there can be none."""
+        if not slide_id or Path(slide_id).name != slide_id:
+            raise UsageError(f"the name {slide_id!r} is no plain file name: give one without a folder")
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"the output folder {folder} is a file: give a folder with -o")
         return cls(
             store=folder / f"{slide_id}.wsiseg.ome.zarr",
             summary=folder / f"{slide_id}.summary.json",
@@ -33,16 +37,17 @@ class OutputPaths:
             work=folder / f"{slide_id}.wsiseg-work",
         )
 
-    def check_apart_from(self, source: Path) -> None:
+    def check_apart_from(self, *inputs: Path) -> None:
         """Raise UsageError where an output is, holds or lies in an input."""
-        source = source.resolve()
-        for output in (self.store, self.summary, self.overlay, self.work):
-            path = output.resolve()
-            inside = source.is_dir() and path.is_relative_to(source)
-            if path == source or inside or source.is_relative_to(path):
-                raise UsageError(
-                    f"the output {path} and the input {source} overlap: give another folder with -o"
-                )
+        for given in inputs:
+            source = given.resolve()
+            for output in (self.store, self.summary, self.overlay, self.work):
+                path = output.resolve()
+                inside = source.is_dir() and path.is_relative_to(source)
+                if path == source or inside or source.is_relative_to(path):
+                    raise UsageError(
+                        f"the output {path} and the input {source} overlap: give another folder with -o"
+                    )
 
 
 def finished_summary(paths: OutputPaths, record: Json) -> Json | None:

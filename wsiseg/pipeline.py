@@ -27,6 +27,7 @@ from wsiseg.output import OutputPaths, claim, finished_summary
 from wsiseg.plan import PredictOptions, RunPlan, make_plan
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.store import ResultStore, create_store
+from wsiseg.run_record import local_files
 from wsiseg.slide_run import Progress, SlideRun
 from wsiseg.slides import open_slide, slide_id
 
@@ -72,7 +73,9 @@ def segment_slide(
     folder = Path(output_dir)
     with open_slide(source) as slide:
         paths = OutputPaths.of(folder, name or slide_id(slide.source))
-        paths.check_apart_from(Path(slide.source))
+        paths.check_apart_from(*local_files(slide))
+        if options.tissue not in ("auto", "none"):
+            paths.check_apart_from(Path(options.tissue))
         model = options.model if isinstance(options.model, Model) else load_model(options.model)
         plan = make_plan(slide, model, options)
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.class_map import ClassMap
-from wsiseg.errors import UsageError
+from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region
 from wsiseg.inference.runtime import RuntimeChoice, choose_runtime
 from wsiseg.models import DEFAULT_MODEL, Model, ModelCard
@@ -30,6 +30,15 @@ TILE_PX = 1024
 HALO_PX = 64
 PHOTO_TILE_PX = 2048
 PHOTO_HALO_PX = 128
+LARGEST_PX = 2**38
+"""Label pixels, more than any slide has: beyond it the lists of blocks and cells would fill memory."""
+MAX_IMAGE_MPP = 32.0
+"""A coarser stored image shows nothing, and one pixel of it would be a large read."""
+CARD_TALK = {
+    "scores", "scores_note", "licence", "source", "source_sha256", "training_data", "temperature",
+    "weights_sha256",
+}  # fmt: skip
+"""Fields of a card that move no byte of the result; the others are part of the run record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +125,10 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         raise UsageError(f"block_px is {options.block_px}: expected a multiple of {CHUNK_PX}")
     card = model.card
     photo = card.domain == "photo"
+    if photo and options.tissue not in ("auto", "none"):
+        raise UsageError(
+            f"--tissue {options.tissue}: model {card.name} is for photos, which have no tissue rule"
+        )
     warnings = list(slide.warnings)
     if photo:
         frame = image_frame = _photo_frame(slide, options)
@@ -134,24 +147,36 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
                 f"--image-mpp {options.image_mpp:g} is finer than the labels ({min(frame.mpp):g} um/px): "
                 f"give that or more"
             )
+        if options.image_mpp > MAX_IMAGE_MPP:
+            raise UsageError(f"--image-mpp {options.image_mpp:g}: expected at most {MAX_IMAGE_MPP:g} um/px")
         image_frame = frame_at(slide.levels[0], mpp, options.image_mpp)
         shrink = 1
         default_tile, default_halo = TILE_PX, HALO_PX
+    if frame.width_px * frame.height_px > LARGEST_PX:
+        raise InputRefusedError(
+            f"{slide.name}: {frame.width_px} x {frame.height_px} label pixels: expected at most "
+            f"{LARGEST_PX:,}; the file lies about its size, or needs another --slide-mpp"
+        )
     choice = choose_runtime(options.runtime, options.precision, options.device)
     phase_px = model.network.input_multiple * shrink
     fits = photo and max(frame.width_px, frame.height_px) <= PHOTO_TILE_PX
-    grid = TileGrid.fit(
-        frame.width_px,
-        frame.height_px,
-        tile_px=min(options.tile_px or card.tile_px or default_tile, options.block_px),
-        halo_px=0 if fits else _first(options.halo_px, card.halo_px, default_halo),
-        phase_px=phase_px,
-        block_px=options.block_px,
-    )
+    try:
+        grid = TileGrid.fit(
+            frame.width_px,
+            frame.height_px,
+            tile_px=min(_first(options.tile_px, card.tile_px, default_tile), options.block_px),
+            halo_px=0 if fits else _first(options.halo_px, card.halo_px, default_halo),
+            phase_px=phase_px,
+            block_px=options.block_px,
+        )
+    except ValueError as error:
+        raise UsageError(f"model {card.name} cannot be tiled so: {error}") from error
     roi = None if options.roi is None else _roi_in(frame, options.roi, slide)
     tissue, tissue_record = _tissue(slide, frame, "none" if photo else options.tissue)
     if tissue_record["mode"] != "none" and not (has_background(card.class_map)):
         raise UsageError(f"model {card.name} has no background class with id 0 for glass: use --tissue none")
+    if not tissue.cells.any():
+        warnings.append("no tissue was found, so nothing was segmented: --tissue none looks at everything")
     layout = StoreLayout(
         version=options.ngff,
         name=slide.name,
@@ -162,7 +187,6 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         image_pixel=image_frame.mpp,
         block_px=grid.block_px,
     )
-    path = Path(slide.source)
     record = {
         "format": RECORD_FORMAT,
         "slide": {
@@ -171,9 +195,14 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
             "width_px": slide.levels[0].width_px,
             "height_px": slide.levels[0].height_px,
             "mpp": None if photo else list(mpp),
-            "fingerprint": fingerprint(path),
+            "fingerprint": fingerprint(slide),
         },
-        "model": {"name": card.name, "weights_sha256": card.weights_sha256, "domain": card.domain},
+        "model": {
+            "name": card.name,
+            "weights_sha256": card.weights_sha256 or _weights_digest(model),
+            "card_sha256": hashlib.sha256(card.model_dump_json(exclude=CARD_TALK).encode()).hexdigest(),
+            "domain": card.domain,
+        },
         "runtime": asdict(choice),
         "label_mpp": None if photo else list(frame.mpp),
         "image_mpp": None if photo else list(image_frame.mpp),
@@ -230,7 +259,7 @@ def _roi_in(frame: Frame, roi_l0: Region, slide: Slide) -> Region:
             f"--roi {roi_l0.x},{roi_l0.y},{roi_l0.width},{roi_l0.height} has no pixel of the slide's "
             f"{level.width_px} x {level.height_px} level-0 pixels: give X,Y,W,H inside of it"
         )
-    return frame.from_l0(roi_l0)
+    return frame.from_l0(roi_l0.intersect(level.region))
 
 
 def _tissue(slide: Slide, frame: Frame, how: str) -> tuple[TissueMask, dict[str, Any]]:
@@ -243,6 +272,14 @@ def _tissue(slide: Slide, frame: Frame, how: str) -> tuple[TissueMask, dict[str,
         mask, given = read_tissue_file(path, slide.levels[0], frame), file_sha256(path)
     cells = hashlib.sha256(np.packbits(mask.cells).tobytes()).hexdigest()
     return mask, {"mode": "auto" if given is None else "file", "file_sha256": given, "cells_sha256": cells}
+
+
+def _weights_digest(model: Model) -> str:
+    """Return the SHA-256 of the tensors of a network that was never in a file."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.network.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _first(*values: int | None) -> int:

@@ -105,7 +105,7 @@ def test_an_override_drives_every_spacing(tmp_path, model):
         (["s.tif", "--ngff", "0.6"], 2, "expected 0.5 or 0.4"),
         (["s.tif", "--runtime", "abacus"], 2, "unknown runtime 'abacus'"),
         (["s.tif", "--precision", "fp8"], 2, "unknown precision"),
-        (["s.tif", "--slide-mpp", "0"], 2, "0"),
+        (["s.tif", "--slide-mpp", "0"], 2, "expected 0.05 to 10"),
         (["s.tif", "--slide-mpp", "4"], 3, "model needs 1 um/px"),
         (["s.tif", "--tissue", "absent.png"], 3, "no such file"),
         (["s.tif", "--image-mpp", "0.2"], 2, "finer than the labels"),
@@ -186,3 +186,40 @@ def test_a_photo_is_segmented_at_its_own_size(shared_data, tmp_path):
     )
     assert refused.returncode == 2
     assert "photos" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a.tif", "a.overlay.png"],  # the first result would be written over the second input
+        ["a.tif", "--tissue", "a.overlay.png"],
+        ["a.tif", "--overwrite", "--tissue", "a.overlay.png"],
+    ],
+)
+def test_no_input_of_the_run_is_ever_written_over(tmp_path, model, arguments):
+    write_slide(tmp_path / "a.tif")
+    Image.new("RGB", (600, 480), (200, 120, 170)).save(tmp_path / "a.overlay.png")
+    before = (tmp_path / "a.overlay.png").read_bytes()
+    done = wsiseg("predict", *arguments, "--model", model, "--slide-mpp", "0.5", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "overlap" in done.stderr
+    assert (tmp_path / "a.overlay.png").read_bytes() == before
+
+
+def test_an_output_folder_that_is_a_file_is_refused(tmp_path, model):
+    write_slide(tmp_path / "a.tif")
+    (tmp_path / "out").write_text("a file")
+    done = wsiseg("predict", "a.tif", "--model", model, "-o", "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is a file" in done.stderr
+
+
+def test_names_that_differ_in_case_alone_are_one_where_files_are(monkeypatch):
+    from wsiseg.cli import predict
+    from wsiseg.errors import UsageError
+
+    monkeypatch.setattr(predict.sys, "platform", "linux")
+    predict._check_ids(["x/A.svs", "y/a.svs"])
+    monkeypatch.setattr(predict.sys, "platform", "darwin")
+    with pytest.raises(UsageError, match="would both be written"):
+        predict._check_ids(["x/A.svs", "y/a.svs"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import struct
 import time
@@ -356,12 +357,23 @@ def test_halo_reads_do_not_decode_twice(tmp_path: Path, monkeypatch: pytest.Monk
     decoded: list[int] = []
     original = TiledTiffSlide._decode_data
 
-    def counting(self: TiledTiffSlide, level: Any, index: int) -> Any:
+    def counting(self: TiledTiffSlide, file: Any, level: Any, index: int) -> Any:
         decoded.append(index)
-        return original(self, level, index)
+        return original(self, file, level, index)
 
     monkeypatch.setattr(TiledTiffSlide, "_decode_data", counting)
     with TiledTiffSlide(path) as slide:
         for x in range(0, 700, 50):
             slide.read_region(0, Region(x - 30, 0, 110, 100))
     assert sorted(decoded) == list(range(6))
+
+
+def test_a_handle_that_went_bad_is_replaced_for_the_tile_that_failed(tmp_path):
+    path = tmp_path / "s.tif"
+    rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    tifffile.imwrite(path, rgb, tile=(32, 32), photometric="rgb")
+    with TiledTiffSlide(path) as slide:
+        stale = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(stale, slide._file.descriptor)  # what a share that went away and came back leaves behind
+        os.close(stale)
+        np.testing.assert_array_equal(slide.read_region(0, Region(0, 0, 64, 64)), rgb)

@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 from wsiseg.errors import InputRefusedError
 from wsiseg.geometry import Region
 from wsiseg.slides import open_slide
+from wsiseg.slides.slide import Level
 from wsiseg.tiling.frame import Frame, frame_at
 from wsiseg.tiling.tissue import all_tissue, cell_px_for, find_tissue
 from wsiseg.tiling.tissue_file import read_tissue_file
@@ -147,3 +149,31 @@ def test_mask_of_another_shape_is_refused(tmp_path):
 def test_all_tissue_covers_the_frame():
     assert all_tissue(FRAME).cells.shape == (25, 32)
     assert all_tissue(FRAME).cells.all()
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.full((80, 100), 256, np.uint16),  # 0 in its low byte
+        np.full((80, 100), 0.25, np.float32),
+        np.full((80, 100), 1, np.uint8),
+    ],
+)
+def test_whatever_is_not_0_in_a_mask_is_tissue(tmp_path, mask):
+    Image.fromarray(mask).save(tmp_path / "mask.tiff")
+    assert read_tissue_file(tmp_path / "mask.tiff", slide_with().levels[0], FRAME).cells.all()
+
+
+def test_many_polygons_cost_what_they_cover(tmp_path):
+    """10,000 nuclei over a map of 10 million mask pixels: drawn whole each, it would take minutes."""
+    frame = Frame(mpp=(1.0, 1.0), width_px=25_600, height_px=25_600, factor_l0=(1.0, 1.0))
+    places = [(x * 256 + 100, y * 256 + 100) for x in range(100) for y in range(100)]
+    rings = [[[[x, y], [x + 9, y], [x + 9, y + 9], [x, y]]] for x, y in places]
+    (tmp_path / "mask.geojson").write_text(json.dumps({"type": "MultiPolygon", "coordinates": rings}))
+    started = time.monotonic()
+    cells = read_tissue_file(tmp_path / "mask.geojson", Level(25_600, 25_600, 1.0), frame).cells
+    assert time.monotonic() - started < 20
+    expected = np.zeros((800, 800), bool)
+    expected[3::8, 3::8] = True
+    assert cells[expected].all()
+    assert cells.sum() <= 4 * expected.sum()

@@ -93,7 +93,6 @@ def run(network_name, *, bf16=False, validate=None, epochs=3, kept=None, mean=12
         normalisation=Normalisation((mean, mean, mean), (60.0, 60.0, 60.0)),
         weight_decay=5e-4,
         bf16=bf16,
-        seed=1,
         validate=validate,
         report=reports.append,
         keep=None if kept is None else kept.append,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -131,6 +132,19 @@ def _print_result(path: str | None, own: dict[str, Any]) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(path or '(name left out)')}[/bold]\na result of wsiseg")
-    for key, value in own.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        console.print(f"{escape(key)}: {escape(text)}")
+    for key, value in _lines(own):
+        console.print(f"{escape(key)}: {escape(value)}")
+
+
+def _lines(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, text) of every value; a class of a label map takes one line."""
+    if isinstance(value, dict) and {"id", "name", "colour"} <= value.keys():
+        yield f"class {value['id']}", f"{value['name']}, rgb {value['colour']}"
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _lines(item, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        for item in value:
+            yield from _lines(item, key)
+    else:
+        yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 
 import typer
 
 from wsiseg.cli import demo, evaluate, info, models, predict
-from wsiseg.errors import EXIT_USAGE, WsisegError
+from wsiseg.errors import WsisegError
 
 EPILOG = "Example: wsiseg predict slide.svs -o results. Not for diagnostic use."
 
@@ -38,18 +38,18 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line. Errors that a user can cause end in one line and their own exit code."""
+    """Run the command line. Errors that a user can cause end in one line and their own exit code.
+
+    Ctrl-C (130) and a closed pipe (1) end quietly inside of typer.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the console cannot show must not end a run
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except WsisegError as error:
         sys.stderr.write(f"wsiseg: {' '.join(str(error).split())}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("wsiseg: interrupted; the same command goes on from here\n")
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_USAGE)
     except OSError as error:  # a full disk, a missing right, a vanished mount
         sys.stderr.write(f"wsiseg: {error}; once that is mended, the same command goes on from here\n")
         sys.exit(1)

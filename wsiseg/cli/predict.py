@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from wsiseg.pipeline import SlideResult
     from wsiseg.plan import PredictOptions
 
+EXIT_INTERRUPTED = 130
+CASE_BLIND = ("win32", "darwin")
+"""Platforms whose file names differ in more than upper and lower case."""
 EPILOG = "Example: wsiseg predict slide.svs -o results --slide-mpp 0.25"
 
 
@@ -70,6 +73,7 @@ def predict(
     if ngff not in ("0.5", "0.4"):
         raise UsageError(f"--ngff {ngff}: expected 0.5 or 0.4")
     _check_ids(slides)
+    _check_apart(slides, output, [name for name in (model, tissue) if Path(name).suffix])
     from wsiseg.models import load_model
     from wsiseg.plan import PredictOptions
 
@@ -90,11 +94,10 @@ def predict(
     for slide in slides:
         try:
             result = predict_one(slide, output, options, show_progress=not quiet)
-        except WsisegError as error:
+        except (WsisegError, OSError) as error:
             if len(slides) == 1:
                 raise
             sys.stderr.write(f"wsiseg: {slide}: {' '.join(str(error).split())}\n")
-            codes.append(error.exit_code)
             summaries.append({"state": "failed", "slide": Path(slide).name, "reason": str(error)})
             continue
         codes.append(result.exit_code)
@@ -103,9 +106,8 @@ def predict(
         if talk:
             report(result, verbose=verbose)
     if as_json:
-        sys.stdout.write(
-            json.dumps(summaries[0] if len(slides) == 1 else summaries, indent=2, ensure_ascii=False) + "\n"
-        )
+        # Escapes, not letters: a console or pipe may have any encoding.
+        sys.stdout.write(json.dumps(summaries[0] if len(slides) == 1 else summaries, indent=2) + "\n")
     failed = sum(summary["state"] == "failed" for summary in summaries)
     if failed:
         sys.stderr.write(f"wsiseg: {failed} of {len(slides)} slides failed\n")
@@ -117,12 +119,16 @@ def predict_one(slide: str, output: Path, options: PredictOptions, *, show_progr
     """Predict one slide, with a progress bar where stderr is a terminal."""
     from wsiseg.pipeline import segment_slide
 
-    if not (show_progress and sys.stderr.isatty()):
-        return segment_slide(slide, output, options)
-    from wsiseg.cli.progress import progress_bar
+    try:
+        if not (show_progress and sys.stderr.isatty()):
+            return segment_slide(slide, output, options)
+        from wsiseg.cli.progress import progress_bar
 
-    with progress_bar(Path(slide).name) as progress:
-        return segment_slide(slide, output, options, progress=progress)
+        with progress_bar(Path(slide).name) as progress:
+            return segment_slide(slide, output, options, progress=progress)
+    except KeyboardInterrupt as error:  # typer would end in a bare "Aborted"
+        sys.stderr.write("wsiseg: interrupted; the same command goes on from here\n")
+        raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
 def report(result: SlideResult, *, verbose: bool = False) -> None:
@@ -178,11 +184,23 @@ def _check_ids(slides: list[str]) -> None:
     seen: dict[str, str] = {}
     for slide in slides:
         name = slide_id(slide)
-        if name in seen:
+        key = name.casefold() if sys.platform in CASE_BLIND else name
+        if key in seen:
             raise UsageError(
-                f"{seen[name]} and {slide} would both be written as {name}.*: run them with different -o"
+                f"{seen[key]} and {slide} would both be written as {name}.*: run them with different -o"
             )
-        seen[name] = slide
+        seen[key] = slide
+
+
+def _check_apart(slides: list[str], output: Path, others: list[str]) -> None:
+    """Refuse a result that would be written over or into any input of the run, its own or another's."""
+    from wsiseg.output import OutputPaths
+    from wsiseg.run_record import local_path
+    from wsiseg.slides import slide_id
+
+    inputs = [path for text in (*slides, *others) if (path := local_path(text)) and path.exists()]
+    for slide in slides:
+        OutputPaths.of(output, slide_id(slide)).check_apart_from(*inputs)
 
 
 def _roi(text: str | None) -> Region | None:

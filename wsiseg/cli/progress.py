@@ -11,6 +11,15 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 
+class _Amount(ProgressColumn):
+    """Megapixels done, and in all once that is known: a run is planned before its first tile."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text("")
+        return Text(f"{task.completed:.0f}/{task.total:.0f} MP")
+
+
 class _Rate(ProgressColumn):
     """Megapixels of label map per second."""
 
@@ -25,7 +34,7 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} MP"),
+        _Amount(),
         _Rate(),
         TimeRemainingColumn(),
     )

@@ -117,6 +117,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
         per_epoch: int,
         seed: int,
         augmentation: Augment | None,
+        first_epoch: int = 0,
     ) -> None:
         if len(rgb) != len(labels) or not len(rgb):
             raise UsageError(f"{len(rgb)} pictures and {len(labels)} label maps: expected as many, and some")
@@ -126,8 +127,8 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
         self._rgb, self._labels = rgb, labels
         self._side_px, self._per_epoch, self._seed = side_px, per_epoch, seed
         self._augmentation = augmentation
-        self.epoch = 0
-        """Set by the loop; another epoch cuts other patches."""
+        self.first_epoch = self.epoch = first_epoch
+        """The loop counts `epoch` on from `first_epoch`; another epoch cuts other patches."""
 
     def __len__(self) -> int:
         return self._per_epoch

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from wsiseg.class_map import NOT_ANALYSED, RESERVED_NAMES, RESERVED_RGBA, UNREAD, ClassMap
-from wsiseg.exports.summary import readable
 
 Json = dict[str, Any]
 
@@ -87,7 +86,6 @@ def draw_overlay(
             canvas.save(file, format="PNG")
             file.flush()
             os.fsync(file.fileno())
-        readable(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -146,7 +144,7 @@ def _scale_bar(
 ) -> None:
     wish = um_per_px * size[0] / 4
     power = 10 ** math.floor(math.log10(wish))
-    length_um = max(step * power for step in (1, 2, 5) if step * power <= wish)
+    length_um = max((step * power for step in (1, 2, 5) if step * power <= wish), default=power)
     length_px = round(length_um / um_per_px)
     x, y = corner[0] + 16, corner[1] + size[1] - 22
     text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} um"

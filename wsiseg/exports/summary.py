@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,23 +64,18 @@ def composition(classes: ClassMap, counts: Json, pixel_mm2: float | None) -> tup
 
 
 def write_json(path: Path, content: Json) -> None:
-    """Write JSON whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    """Write JSON whole or not at all. Call it with the output held: its temporary file has one name.
+
+    Halves of a character, as in a file name that is no UTF-8, are written as JSON escapes.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(content, file, indent=2, ensure_ascii=False)
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())
-        readable(Path(temporary))
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-
-
-def readable(path: Path) -> None:
-    """Give a temporary file, which is private, the rights of an ordinary new one."""
-    umask = os.umask(0)
-    os.umask(umask)
-    path.chmod(0o666 & ~umask)

@@ -31,21 +31,24 @@ class OpenVinoRuntime:
         import openvino
         import torch
 
-        from wsiseg.models.normalise import Segmenter
+        from wsiseg.models.normalise import Segmenter, shrink_of
         from wsiseg.models.quiet import quiet_torchscript
 
         self.precision = precision
         shape = (batch, *tile_shape, 3)
         segmenter = Segmenter(model).eval()
         # Tracing runs the module once: on a small picture, or its activations would be the run's peak memory.
-        small = (1, *(min(side, TRACE_PX) for side in tile_shape), 3)
+        step = model.network.input_multiple * shrink_of(model.card)
+        small = (1, *(min(side, TRACE_PX // step * step or side) for side in tile_shape), 3)
         with quiet_torchscript():
             example = torch.zeros(small, dtype=torch.uint8)
             graph = openvino.convert_model(segmenter, example_input=example, input=[(-1, -1, -1, 3)])
         graph.reshape(list(shape))
         made = tuple(graph.output(0).get_partial_shape().to_shape())
         if made != shape[:3]:
-            raise WsisegError(f"OpenVINO made an output of {made} from an input of {shape}: use --runtime torch")
+            raise WsisegError(
+                f"OpenVINO made an output of {made} from an input of {shape}: use --runtime torch"
+            )
         self._compiled = openvino.Core().compile_model(
             graph,
             "CPU",

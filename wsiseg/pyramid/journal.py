@@ -36,12 +36,14 @@ class Journal:
         self._write_lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(str(folder / "lock"), timeout=0)
+        busy = f"{output} is being written by another process: wait for it, or give another -o"
         try:
             self._lock.acquire()
         except Timeout as error:
-            raise UsageError(
-                f"{output} is being written by another process: wait for it, or give another -o"
-            ) from error
+            raise UsageError(busy) from error
+        if not (folder / "lock").is_file():  # the holder has removed it since: this lock keeps nobody out
+            self._lock.release()
+            raise UsageError(busy)
         self._path = folder / "journal.jsonl"
         self._load()
 
@@ -92,8 +94,11 @@ class Journal:
     def finish(self) -> None:
         """Remove the folder: the run is finished."""
         self._path.unlink(missing_ok=True)
-        self._lock.release()
+        # While the lock is held, or the folder of a process that takes it next would be removed.
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
+        if os.name == "nt":  # there a file that is open cannot be removed
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _append(self, entry: Json) -> None:
         line = json.dumps(entry, separators=(",", ":"), sort_keys=True) + "\n"
@@ -108,6 +113,6 @@ def _parse(line: bytes) -> Json | None:
         return None
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None

@@ -141,11 +141,6 @@ class ResultStore:
         for file in self.path.rglob("*.partial"):
             file.unlink()
 
-    def tissue_cells(self) -> NDArray[np.bool_]:
-        """Return the tissue rule's verdict, (rows, columns) bool."""
-        cells: NDArray[np.bool_] = np.asarray(zarr.open_array(str(self.path / TISSUE_MASK), mode="r")[:]) > 0
-        return cells
-
 
 def create_store(
     path: Path,
@@ -193,6 +188,9 @@ def create_store(
             "values": {"0": "no tissue", "1": "tissue"},
         },
     )
+    for file in path.rglob("*"):
+        if file.is_file():
+            _sync(file)
     return ResultStore(path, layout)
 
 

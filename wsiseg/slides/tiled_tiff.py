@@ -63,10 +63,13 @@ class TiledTiffSlide(SlideBase):
         self.warnings = layout.warnings
         self._layout = layout
         self._cache = TileCache()
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-        self._file = _File(os.open(self._path, flags), threading.Lock())
+        self._file = self._open_file()
         self._readers = 0
         self._state = threading.Lock()
+
+    def _open_file(self) -> _File:
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+        return _File(os.open(self._path, flags), threading.Lock())
 
     def associated_images(self) -> Mapping[str, tuple[int, int]]:
         """See `Slide.associated_images`."""
@@ -124,11 +127,21 @@ class TiledTiffSlide(SlideBase):
     def _decode(self, level: TiffLevel, column: int, row: int) -> RGB | str:
         index = row * ceil_div(level.width_px, level.tile_width_px) + column
         try:
-            return self._decode_data(level, index)
+            return self._decode_data(self._file, level, index)
         except TileError as error:
-            return f"tile {index} (column {column}, row {row}): {one_line(error)}"
+            reason = f"tile {index} (column {column}, row {row}): {one_line(error)}"
+        try:  # once more through a fresh handle: on a network share the old one may be what failed
+            file = self._open_file()
+        except OSError:
+            return reason
+        try:
+            return self._decode_data(file, level, index)
+        except TileError:
+            return reason
+        finally:
+            os.close(file.descriptor)
 
-    def _decode_data(self, level: TiffLevel, index: int) -> RGB:
+    def _decode_data(self, file: _File, level: TiffLevel, index: int) -> RGB:
         offset, count = int(level.offsets[index]), int(level.byte_counts[index])
         if not count or not offset:
             raise TileError("the file has no data for it")
@@ -137,7 +150,7 @@ class TiledTiffSlide(SlideBase):
         if count > 4 * width * height * 3 + 2**16:
             raise TileError(f"{count} bytes of data, too many for its size")
         try:
-            data = self._file.read(offset, count)
+            data = file.read(offset, count)
         except (OSError, OverflowError) as error:
             raise TileError(str(error)) from error
         if len(data) != count:

@@ -103,16 +103,18 @@ class FrameReader:
         """
         rgb: RGB = np.empty((region.height, region.width, 3), np.uint8)
         unread: NDArray[np.bool_] | None = None
-        source_px_per_row = max(1.0, region.width * self.factor[0] * self.factor[1])
-        rows = max(1, int(STRIP_SOURCE_PX / source_px_per_row))
-        for top in range(0, region.height, rows):
-            strip = Region(region.x, region.y + top, region.width, min(rows, region.height - top))
-            part, missing = self._read_strip(strip)
-            rgb[top : top + strip.height] = part
-            if missing is not None:
-                if unread is None:
-                    unread = np.zeros(region.shape, bool)
-                unread[top : top + strip.height] = missing
+        area = self.factor[0] * self.factor[1]
+        columns = min(region.width, max(1, int(STRIP_SOURCE_PX / area)))
+        rows = max(1, int(STRIP_SOURCE_PX / max(1.0, columns * area)))
+        for top in range(region.y, region.bottom, rows):
+            for left in range(region.x, region.right, columns):
+                strip = Region(left, top, columns, rows).intersect(region)
+                at = strip.slices_in(region)
+                rgb[at], missing = self._read_strip(strip)
+                if missing is not None:
+                    if unread is None:
+                        unread = np.zeros(region.shape, bool)
+                    unread[at] = missing
         if self.outside is not None:
             self._fill_outside(rgb, region, self.outside)
         return rgb, unread

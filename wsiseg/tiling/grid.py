@@ -54,11 +54,20 @@ class TileGrid:
         block_px: int = 2048,
         phase_px: int = 8,
     ) -> TileGrid:
-        """Return the grid whose tiles are `tile_px`, or as small as the label map where that is smaller."""
+        """Return the grid whose tiles are `tile_px`, or as small as the label map where that is smaller.
+
+        Raises ValueError, with the value to use, for a tile or halo that is out of the network's phase.
+        """
 
         def side(length: int) -> int:
             return min(tile_px, ceil_div(length, phase_px) * phase_px)
 
+        for name, value in (("tile", side(width_px)), ("tile", side(height_px)), ("halo", halo_px)):
+            if value % phase_px:
+                raise ValueError(
+                    f"{name}_px is {value}, but must be a multiple of {phase_px}: "
+                    f"use {ceil_div(value, phase_px) * phase_px}"
+                )
         return cls(
             width_px=width_px,
             height_px=height_px,
@@ -77,12 +86,6 @@ class TileGrid:
     def input_shape(self) -> tuple[int, int]:
         """(rows, columns) of every network input."""
         return self.tile_height_px + 2 * self.halo_px, self.tile_width_px + 2 * self.halo_px
-
-    @property
-    def useful_share(self) -> float:
-        """Part of a full tile's network input that ends up in the label map."""
-        rows, columns = self.input_shape
-        return self.tile_width_px * self.tile_height_px / (rows * columns)
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Yield (block row, block column), row by row."""

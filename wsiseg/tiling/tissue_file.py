@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from wsiseg.errors import InputRefusedError
+from wsiseg.geometry import Region
 from wsiseg.slides.slide import Level
 from wsiseg.tiling.frame import Frame
 from wsiseg.tiling.tissue import PIXELS_PER_CELL, TissueMask, cell_px_for, cell_shape
@@ -21,6 +22,8 @@ ASPECT_TOLERANCE = 0.05
 LARGEST_IMAGE_PX = 200_000_000
 LARGEST_FILE_BYTES = 500_000_000
 MOST_POINTS = 20_000_000
+NUMBER_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
+"""Pillow's image modes whose pixels are one number each."""
 
 
 def read_tissue_file(path: Path, level_0: Level, label_frame: Frame) -> TissueMask:
@@ -63,7 +66,9 @@ def _from_image(
                 raise InputRefusedError(
                     f"tissue mask {path.name}: {width} x {height} px is more than needed; use a coarser one"
                 )
-            mask: NDArray[np.bool_] = np.asarray(image.convert("RGB")).max(2) > 0
+            # Not through 8 bits where the file has more: 0.5 and 256 are not 0.
+            pixels = np.asarray(image if image.mode in NUMBER_MODES else image.convert("RGB"))
+            mask: NDArray[np.bool_] = pixels != 0 if pixels.ndim == 2 else pixels.max(2) != 0
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputRefusedError(f"tissue mask {path.name}: cannot be read as an image: {error}") from error
     aspect = (width / height) / (level_0.width_px / level_0.height_px)
@@ -72,13 +77,13 @@ def _from_image(
             f"tissue mask {path.name}: {width} x {height} px does not have the slide's aspect "
             f"({level_0.width_px} x {level_0.height_px}); give a mask of the whole slide"
         )
-    # A cell has tissue where any mask pixel that it touches has: sums over rectangles by a summed-area table.
-    total = np.zeros((height + 1, width + 1), np.int64)
-    total[1:, 1:] = mask.cumsum(0).cumsum(1)
+    # A cell has tissue where any mask pixel that it touches has.
     x0, x1 = _spans(columns, cell_px, frame.width_px, width)
     y0, y1 = _spans(rows, cell_px, frame.height_px, height)
-    count = total[np.ix_(y1, x1)] - total[np.ix_(y0, x1)] - total[np.ix_(y1, x0)] + total[np.ix_(y0, x0)]
-    found: NDArray[np.bool_] = count > 0
+    found = np.zeros((rows, columns), bool)
+    for row in range(rows):
+        before = np.concatenate(([0], mask[y0[row] : y1[row]].any(0).cumsum()))
+        found[row] = before[x1] > before[x0]
     return found
 
 
@@ -108,18 +113,30 @@ def _from_geojson(path: Path, frame: Frame, cell_px: int, rows: int, columns: in
             f"tissue mask {path.name}: holds no polygon; expected Polygon or MultiPolygon features"
         )
     for rings in polygons:
-        layer = Image.new("1", (width, height))
+        outlines = [_corners(ring, path.name, per_l0) for ring in rings]
+        points += sum(len(corners) for corners in outlines)
+        if points > MOST_POINTS:
+            raise InputRefusedError(f"tissue mask {path.name}: more than {MOST_POINTS} points; simplify it")
+        # Drawn in its own box: there may be a hundred thousand of them.
+        box = _box([corner for corners in outlines for corner in corners]).intersect(
+            Region(0, 0, width, height)
+        )
+        if not box.area:
+            continue
+        layer = Image.new("1", (box.width, box.height))
         draw = ImageDraw.Draw(layer)
-        for number, ring in enumerate(rings):
-            corners = _corners(ring, path.name, per_l0)
-            points += len(corners)
-            if points > MOST_POINTS:
-                raise InputRefusedError(
-                    f"tissue mask {path.name}: more than {MOST_POINTS} points; simplify it"
-                )
-            draw.polygon(corners, fill=int(number == 0), outline=1)
-        found |= np.asarray(layer)
+        for number, corners in enumerate(outlines):
+            shifted = [(x - box.x, y - box.y) for x, y in corners]
+            draw.polygon(shifted, fill=int(number == 0), outline=1)
+        found[box.slices_in(Region(0, 0, width, height))] |= np.asarray(layer)
     return found
+
+
+def _box(corners: list[tuple[float, float]]) -> Region:
+    """Return the whole pixels that lines between these points can touch."""
+    xs, ys = [x for x, _ in corners], [y for _, y in corners]
+    x, y = math.floor(min(xs)) - 1, math.floor(min(ys)) - 1
+    return Region(x, y, math.ceil(max(xs)) + 2 - x, math.ceil(max(ys)) + 2 - y)
 
 
 def _polygons(node: Any) -> list[Any]:

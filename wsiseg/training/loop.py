@@ -71,7 +71,6 @@ def train_stage(
     normalisation: Normalisation,
     weight_decay: float,
     bf16: bool,
-    seed: int,
     validate: Callable[[nn.Module], float] | None,
     report: Callable[[EpochReport], None],
     keep: Callable[[dict[str, Tensor]], None] | None = None,
@@ -92,7 +91,7 @@ def train_stage(
     )
     best_score, best_state = -1.0, {}
     for epoch in range(stage.epochs):
-        patches.epoch = epoch + 100_000 * (seed % 1000)
+        patches.epoch = patches.first_epoch + epoch
         network.train()
         loader = DataLoader(patches, batch, drop_last=True)
         total, rate = 0.0, stage.learning_rate

@@ -94,6 +94,7 @@ def train(config: TrainingConfig, folder: Path, workers: int) -> tuple[Segmentat
             per_epoch=config.patches_per_epoch,
             seed=seed,
             augmentation=config.augment,
+            first_epoch=100_000 * seed,
         )
         best = train_stage(
             part,
@@ -106,7 +107,6 @@ def train(config: TrainingConfig, folder: Path, workers: int) -> tuple[Segmentat
             normalisation=normalisation,
             weight_decay=config.weight_decay,
             bf16=config.precision == "bf16",
-            seed=seed,
             validate=validate,
             report=report,
             keep=partial(torch.save, f=folder / f"{config.name}-{name}.pt"),

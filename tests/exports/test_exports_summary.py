@@ -1,0 +1,30 @@
+import json
+
+import pytest
+
+from wsiseg.class_map import TISSUE8
+from wsiseg.exports.summary import composition, total_counts, write_json
+
+
+def test_json_is_whole_and_leaves_nothing_beside_it(tmp_path):
+    (tmp_path / ".s.summary.json.partial").write_text("left by a killed run")
+    content = {"slide": "größe-\udcff.svs", "um": "µm"}
+    write_json(tmp_path / "s.summary.json", content)
+    assert [item.name for item in tmp_path.iterdir()] == ["s.summary.json"]
+    assert json.loads((tmp_path / "s.summary.json").read_text(encoding="utf-8")) == content
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "s.summary.json", {"slide": object()})
+    assert json.loads((tmp_path / "s.summary.json").read_text(encoding="utf-8")) == content
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_percentages_leave_out_background_unread_and_what_was_not_looked_at():
+    fresh = {"predicted": {0: 50, 1: 30}, "no_tissue": 5, "unread": 20, "not_analysed": 7}
+    from_journal = {"predicted": {"1": 30, "3": 40}, "no_tissue": 1, "unread": 0, "not_analysed": 0}
+    areas, rows, unread_share = composition(TISSUE8, total_counts([fresh, from_journal]), 0.5)
+    percent = {row["name"]: row["percent"] for row in rows}
+    assert percent["background"] is None
+    assert percent["benign epithelium"] == 60
+    assert percent["normal stroma"] == 40
+    assert areas == {"unit": "mm2", "predicted": 75, "no_tissue": 3, "unread": 10, "not_analysed": 3.5}
+    assert unread_share == pytest.approx(20 / 170)
