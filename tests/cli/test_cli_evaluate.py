@@ -14,6 +14,7 @@ from PIL import Image
 
 from wsiseg.class_map import ClassMap, LabelClass
 from wsiseg.cli.main import main
+from wsiseg.datasets.voc_classes import VOC
 from wsiseg.models import Architecture, ModelCard, build_model, save_model
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -24,26 +25,19 @@ def wsiseg(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=240)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """Untrained, of the three classes of the generated folder."""
-    classes = tuple(
-        LabelClass(id=index, name=name, colour=(9, 9, 9))
-        for index, name in enumerate(("Ink", "paper", "stain"))
-    )
-    path = tmp_path_factory.mktemp("model") / "ink.safetensors"
-    architecture = Architecture(name="erfnet", num_classes=3)
+def save_untrained(path, classes):
+    """An untrained ERFNet of these classes, for photos."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        network = build_model("erfnet", num_classes=3)
+        network = build_model("erfnet", num_classes=len(classes))
     save_model(
         path,
         network,
         ModelCard(
-            name="ink",
+            name=path.stem,
             summary="Random weights.",
-            architecture=architecture,
-            classes=ClassMap(classes=classes).classes,
+            architecture=Architecture(name="erfnet", num_classes=len(classes)),
+            classes=classes.classes,
             domain="photo",
             mean=(128, 128, 128),
             std=(64, 64, 64),
@@ -53,6 +47,30 @@ def model(tmp_path_factory):
         ),
     )
     return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Of the three classes of the generated folder, in another order."""
+    classes = tuple(
+        LabelClass(id=index, name=name, colour=(9, 9, 9))
+        for index, name in enumerate(("Ink", "paper", "stain"))
+    )
+    return save_untrained(tmp_path_factory.mktemp("model") / "ink.safetensors", ClassMap(classes=classes))
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """Run the command line in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["wsiseg", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code, said.out, said.err
+
+    return run
 
 
 @pytest.fixture
@@ -110,18 +128,49 @@ def test_scores_as_a_table(folder_run, tmp_path):
         (["-o", "DATA"], 2, "overlap"),
     ],
 )
-def test_refusals_are_one_line(folder_run, tmp_path, arguments, code, words, monkeypatch, capsys):
+def test_refusals_are_one_line(folder_run, tmp_path, here, arguments, code, words):
     names = {"DATA": tmp_path / "data", "OUT": tmp_path / "out"}
-    given = ["wsiseg", "evaluate", *folder_run, *[names.get(argument, argument) for argument in arguments]]
-    monkeypatch.setattr(sys, "argv", [str(item) for item in given])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr()
-    assert ended.value.code == code, said.err
-    assert words in said.err
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    ended, said, errors = here("evaluate", *folder_run, *[names.get(item, item) for item in arguments])
+    assert ended == code, errors
+    assert words in errors
+    assert errors.count("\n") == 1
+    assert said == ""
     assert not (tmp_path / "out").exists()
+
+
+def test_without_matplotlib_the_matrix_is_not_drawn(folder_run, tmp_path, here, monkeypatch):
+    monkeypatch.setattr("wsiseg.evaluation.figures.can_plot", lambda: False)
+    code, _, errors = here("evaluate", *folder_run, "-o", tmp_path / "out")
+    assert code == 0
+    assert "pip install 'wsiseg[plots]'" in errors
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "evaluation.json",
+        "worst_cases.png",
+    ]
+
+
+def test_a_split_without_truth_is_written_for_the_server(tmp_path, here):
+    model = save_untrained(tmp_path / "voc.safetensors", VOC)
+    root = made.voc(tmp_path / "VOCdevkit", "test")
+    given = [CONFIGS / "evaluate_voc.yaml", "--set", f"data.root={root}", "--set", "data.split=test"]
+    given += ["--set", f"model.checkpoint={model}"]
+    code, _, errors = here("evaluate", *given)
+    assert code == 3
+    assert "labels are not published" in errors
+    code, said, errors = here("evaluate", *given, "--set", "submission=true", "-o", tmp_path / "out")
+    assert code == 0, errors
+    assert "nothing scored" in said
+    folder = tmp_path / "out" / "submission" / "results" / "VOC2012" / "Segmentation" / "comp6_test_cls"
+    assert [path.stem for path in sorted(folder.iterdir())] == list(made.VOC_NAMES)
+    for path, shape in zip(sorted(folder.iterdir()), made.VOC_SHAPES, strict=True):
+        with Image.open(path) as image:
+            assert image.mode == "P"
+            labels = np.asarray(image)
+        assert labels.shape == shape
+        assert labels.max() <= 20
+    assert not (tmp_path / "out" / "confusion.png").exists()
+    result = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert (result["miou"], result["compared_px"], result["pictures"]) == (None, 0, 3)
 
 
 @pytest.fixture(scope="module", params=["decoder", "encoder"])
