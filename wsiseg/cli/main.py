@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from wsiseg.cli import demo, info, models, predict
+from wsiseg.cli import demo, evaluate, info, models, predict
 from wsiseg.errors import WsisegError
 
 EPILOG = "Example: wsiseg predict slide.svs -o results. Not for diagnostic use."
@@ -16,6 +16,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, epilog=EPILOG, pre
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("info", epilog=info.EPILOG)(info.info)
 app.command("demo", epilog=demo.EPILOG)(demo.demo)
+app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.add_typer(models.app, name="models", help="List, check, import and export networks.")
 
 
