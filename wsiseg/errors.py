@@ -8,6 +8,7 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 3
 EXIT_UNREAD = 4
 EXIT_SOME_FAILED = 5
+EXIT_INTERRUPTED = 130
 
 
 class WsisegError(Exception):

@@ -64,7 +64,8 @@ def loaded_after(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["predict", "--help"], ["models", "--help"]]
+    "arguments",
+    [["--help"], ["--version"], ["predict", "--help"], ["models", "--help"], ["evaluate", "--help"]],
 )
 def test_help_loads_nothing_heavy(arguments):
     code = (
@@ -105,7 +106,8 @@ def declared(*extras: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "extras"), [("wsiseg", ("remote", "export")), ("tests", ("remote", "export", "dev"))]
+    ("folder", "extras"),
+    [("wsiseg", ("remote", "export", "plots")), ("tests", ("remote", "export", "plots", "dev"))],
 )
 def test_every_imported_package_is_declared(folder, extras):
     providers = importlib.metadata.packages_distributions()
@@ -122,7 +124,7 @@ def test_every_declared_package_is_used():
         for name in providers.get(package, [package])
     }
     indirect = {"aiohttp", "fsspec", "openslide-bin"}  # found by fsspec, zarr and openslide-python
-    assert declared("remote", "export") - used <= indirect
+    assert declared("remote", "export", "plots") - used <= indirect
 
 
 def test_versions_agree():
@@ -131,8 +133,14 @@ def test_versions_agree():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_configs_parse(path):
+    from wsiseg.config import EvaluateConfig, load_config
     from wsiseg.training.config import read_training_config
 
+    if path.stem.startswith("evaluate_"):
+        found = load_config(path, [], EvaluateConfig)
+        assert found.data.dataset.endswith(path.stem.removeprefix("evaluate_"))
+        assert not found.data.root.is_absolute()
+        return
     assert path.stem.endswith(read_training_config(path).name.replace("-", "_"))
 
 

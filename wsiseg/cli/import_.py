@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from wsiseg.errors import UsageError
+from wsiseg.errors import EXIT_INTERRUPTED, UsageError
 
-EXIT_INTERRUPTED = 130
 EPILOG = "Example: wsiseg import slide.geojson --slide slide.svs -o annotations --mpp 0.5"
 
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsiseg.errors import EXIT_OK, EXIT_SOME_FAILED, UsageError, WsisegError
+from wsiseg.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, UsageError, WsisegError
 from wsiseg.geometry import Region
 
 if TYPE_CHECKING:
     from wsiseg.pipeline import SlideResult
     from wsiseg.plan import PredictOptions
 
-EXIT_INTERRUPTED = 130
 CASE_BLIND = ("win32", "darwin")
 """Platforms whose file names differ in more than upper and lower case."""
 EPILOG = "Example: wsiseg predict slide.svs -o results --slide-mpp 0.25"

@@ -27,6 +27,8 @@ class Scores:
     """Over the classes that are not absent."""
     mean_f1: float | None
     pixel_accuracy: float | None
+    frequency_weighted_iou: float | None
+    """Each class weighted by its share of the truth."""
     compared_px: int
 
 
@@ -82,6 +84,25 @@ class Confusion:
             total.unexpected_px += part.unexpected_px
         return total
 
+    def grouped(self, groups: Sequence[Sequence[int]]) -> Confusion:
+        """Return the counts over groups of ids, numbered 0, 1, 2 ...: a mistake within a group is none.
+
+        Truth in no group is left out, a prediction in no group is unexpected. Raises ValueError where an id
+        is in two groups or is none of ours.
+        """
+        flat = [label for members in groups for label in members]
+        if len(set(flat)) != len(flat) or not set(flat) <= set(self.ids):
+            raise ValueError(f"groups {groups} over ids {self.ids}: expected each id in one group at most")
+        into = np.full(len(self.ids) + 1, len(groups), np.intp)
+        for number, members in enumerate(groups):
+            into[[self.ids.index(label) for label in members]] = number
+        total = Confusion(tuple(range(len(groups))), self.ignored)
+        wide = np.zeros((len(groups) + 1, len(groups) + 1), np.int64)
+        np.add.at(wide, (into[:-1, None], into[None, :]), self.counts)
+        total.counts[:] = wide[:-1]
+        total.unexpected_px = int(total.counts[:, -1].sum())
+        return total
+
     def scores(self) -> Scores:
         """Return the scores of everything counted so far."""
         size = len(self.ids)
@@ -101,6 +122,7 @@ class Confusion:
             mean_iou=_mean(iou),
             mean_f1=_mean(f1),
             pixel_accuracy=float(hit.sum() / compared) if compared else None,
+            frequency_weighted_iou=_weighted(iou, truth) if compared else None,
             compared_px=compared,
         )
 
@@ -111,6 +133,10 @@ def _lookup(table: NDArray[np.int64], labels: NDArray[np.integer], what: str) ->
     if labels.size and (int(labels.min()) < 0 or int(labels.max()) > 255):
         raise ValueError(f"{what} spans {labels.min()} to {labels.max()}: label ids are 0 to 255")
     return table[labels.astype(np.intp, copy=False).ravel()]
+
+
+def _weighted(iou: Sequence[float | None], truth: NDArray[np.int64]) -> float:
+    return float(sum(value * count for value, count in zip(iou, truth, strict=True) if value) / truth.sum())
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
