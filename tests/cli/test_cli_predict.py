@@ -223,3 +223,23 @@ def test_names_that_differ_in_case_alone_are_one_where_files_are(monkeypatch):
     monkeypatch.setattr(predict.sys, "platform", "darwin")
     with pytest.raises(UsageError, match="would both be written"):
         predict._check_ids(["x/A.svs", "y/a.svs"])
+
+
+def test_also_exports_and_leaves_what_exists(tmp_path, model):
+    slide = write_slide(tmp_path / "s.tif")
+    mine = tmp_path / "s.geojson"
+    mine.write_text("drawn by hand")
+    command = ["predict", slide, "--model", model, "-o", tmp_path, "--also", "geojson", "--also", "csv"]
+    done = wsiseg(*command)
+    assert done.returncode == 0, done.stderr
+    assert mine.read_text() == "drawn by hand"
+    assert "s.geojson exists, left as it is" in done.stderr
+    table = (tmp_path / "s.composition.csv").read_text()
+    assert "necrosis" in table
+    assert str(tmp_path / "s.composition.csv") in done.stdout
+    done = wsiseg(*command, "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(mine.read_text())["type"] == "FeatureCollection"
+    refused = wsiseg("predict", slide, "--model", model, "-o", tmp_path, "--also", "docx")
+    assert refused.returncode == 2
+    assert "unknown --also 'docx'" in refused.stderr

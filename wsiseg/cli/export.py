@@ -55,7 +55,7 @@ def export(
     from wsiseg.exports.label_store import open_label_store
 
     opened = open_label_store(store)
-    path = output or store.with_name(store.name.removesuffix(".wsiseg.ome.zarr") + SUFFIXES[kind])
+    path = output or default_path(store, kind)
     if path.resolve().is_relative_to(store.resolve()):
         raise UsageError(f"{path} lies in the result itself: give another file with -o")
     if kind == "geojson":
@@ -88,3 +88,8 @@ def export(
         said = f"level {write_label_png(opened, path, level, overwrite=overwrite)}"
     if not quiet:
         typer.echo(f"{path}: {said}")
+
+
+def default_path(store: Path, kind: str) -> Path:
+    """Return where a format of a result goes if nobody says: beside it, by its id."""
+    return store.with_name(store.name.removesuffix(".wsiseg.ome.zarr") + SUFFIXES[kind])

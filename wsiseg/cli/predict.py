@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsiseg.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, UsageError, WsisegError
+from wsiseg.cli.export import SUFFIXES, default_path, export
+from wsiseg.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, UsageError, WsisegError, choose
 from wsiseg.geometry import Region
 
 if TYPE_CHECKING:
@@ -53,6 +55,10 @@ def predict(
     ] = "auto",
     ngff: Annotated[str, typer.Option(metavar="0.5|0.4", help="OME-NGFF version to write.")] = "0.5",
     image_mpp: Annotated[float, typer.Option(help="um per pixel of the image stored with the labels.")] = 4.0,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FORMAT", help="Also export each result: geojson, csv or png. May be repeated."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over where a result exists.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Put the summary on stdout, and nothing else.")
@@ -71,6 +77,9 @@ def predict(
     wanted_roi, wanted_mpp = _roi(roi), _mpp(slide_mpp)
     if ngff not in ("0.5", "0.4"):
         raise UsageError(f"--ngff {ngff}: expected 0.5 or 0.4")
+    for kind in also or ():
+        if kind not in SUFFIXES:
+            raise UsageError(choose("--also", kind, SUFFIXES))
     _check_ids(slides)
     _check_apart(slides, output, [name for name in (model, tissue) if Path(name).suffix])
     from wsiseg.models import load_model
@@ -93,6 +102,7 @@ def predict(
     for slide in slides:
         try:
             result = predict_one(slide, output, options, show_progress=not quiet)
+            exported = [path for kind in also or () if (path := _export(result.store, kind, overwrite))]
         except (WsisegError, OSError) as error:
             if len(slides) == 1:
                 raise
@@ -103,7 +113,7 @@ def predict(
         summaries.append(result.summary)
         _warn(result)
         if talk:
-            report(result, verbose=verbose)
+            report(result, exported, verbose=verbose)
     if as_json:
         # Escapes, not letters: a console or pipe may have any encoding.
         sys.stdout.write(json.dumps(summaries[0] if len(slides) == 1 else summaries, indent=2) + "\n")
@@ -130,7 +140,17 @@ def predict_one(slide: str, output: Path, options: PredictOptions, *, show_progr
         raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
-def report(result: SlideResult, *, verbose: bool = False) -> None:
+def _export(store: Path, kind: str, overwrite: bool) -> Path | None:
+    """Write one more format beside the result; None, with a line, where the file exists and is to stay."""
+    path = default_path(store, kind)
+    if path.exists() and not overwrite:
+        sys.stderr.write(f"wsiseg: {path} exists, left as it is\n")
+        return None
+    export(store=store, kind=kind, output=path, overwrite=overwrite, quiet=True)
+    return path
+
+
+def report(result: SlideResult, exported: Sequence[Path] = (), *, verbose: bool = False) -> None:
     """Print the composition of one slide, where its files are, and what it must not be used for."""
     from rich.console import Console
     from rich.markup import escape
@@ -162,7 +182,7 @@ def report(result: SlideResult, *, verbose: bool = False) -> None:
         run: dict[str, Any] = summary["run"]
         tiles = f"tile {run['tile_px']} px, halo {run['halo_px']} px"
         console.print(f"model {run['model']['name']}, {run['runtime']}, {tiles}", markup=False)
-    for path in (result.store, result.summary_path, result.overlay):
+    for path in (result.store, result.summary_path, result.overlay, *exported):
         console.print(str(path), markup=False, soft_wrap=True)
     console.print(summary["notice"], markup=False, soft_wrap=True)
 
