@@ -177,3 +177,19 @@ def test_many_polygons_cost_what_they_cover(tmp_path):
     expected[3::8, 3::8] = True
     assert cells[expected].all()
     assert cells.sum() <= 4 * expected.sum()
+
+
+def test_strips_do_not_show(monkeypatch):
+    """In strips of one cell or in one piece, the cells are the same."""
+    from wsiseg.tiling import tissue
+
+    random = np.random.default_rng(8)
+    specks = [
+        (*random.integers(0, 1500, 2).tolist(), *random.integers(8, 90, 2).tolist()) for _ in range(120)
+    ]
+    slide = slide_with(*specks)
+    frame = label_frame(slide)
+    whole = find_tissue(slide, frame).cells
+    assert 0.1 < whole.mean() < 0.95
+    monkeypatch.setattr(tissue, "STRIP_PX", 1)
+    np.testing.assert_array_equal(find_tissue(slide, frame).cells, whole)

@@ -6,6 +6,7 @@ on whole pixels of the label pyramid.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,8 @@ VOID_TOLERANCE = 2
 STRIP_PX = 4_000_000
 SMALLEST_PX = 12
 """Specks below this many pixels of 8 um (about 0.0008 mm2) are dust or noise."""
+CLEAN_MARGIN_PX = 20
+"""Rows around a strip that its cleaning can depend on: the closing's reach, and a speck's length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +94,34 @@ def find_tissue(slide: Slide, label_frame: Frame) -> TissueMask:
         factor_l0=(label_frame.factor_l0[0] * step, label_frame.factor_l0[1] * step),
     )
     reader = FrameReader(slide, coarse, outside=slide.background)
-    chroma = np.zeros((coarse.height_px, coarse.width_px), np.uint8)
-    look = np.zeros_like(chroma, dtype=bool)
-    strip_rows = max(PIXELS_PER_CELL, STRIP_PX // coarse.width_px)
-    for top in range(0, coarse.height_px, strip_rows):
-        strip = Region(0, top, coarse.width_px, min(strip_rows, coarse.height_px - top))
+    chroma = np.zeros((coarse.height_px, coarse.width_px), np.uint8)  # the one thing held of the whole slide
+    cells = np.zeros((rows, columns), bool)
+    histogram = np.zeros(256, np.int64)
+    for strip in _strips(coarse.height_px, coarse.width_px):
         rgb, unread = reader.read(strip)
-        chroma[top : top + strip.height], dark = _features(rgb, slide.background)
-        look[top : top + strip.height] = dark if unread is None else dark | unread
-    tissue = _clean(chroma > _threshold(chroma)) | look
-    cells = tissue.reshape(rows, PIXELS_PER_CELL, columns, PIXELS_PER_CELL).any((1, 3))
+        part, dark = _features(rgb, slide.background)
+        chroma[strip.y : strip.bottom] = part
+        histogram += np.bincount(part.ravel(), minlength=256)
+        _add(cells, strip, dark if unread is None else dark | unread)
+    threshold = _threshold(histogram)
+    for strip in _strips(coarse.height_px, coarse.width_px):
+        first = max(0, strip.y - CLEAN_MARGIN_PX)
+        around = chroma[first : strip.bottom + CLEAN_MARGIN_PX] > threshold
+        _add(cells, strip, _clean(around)[strip.y - first :][: strip.height])
     return TissueMask(ndimage.binary_dilation(cells, np.ones((3, 3), bool)), cell_px)
+
+
+def _strips(height_px: int, width_px: int) -> Iterator[Region]:
+    """Yield the rows of the coarse frame in whole cells, a few million pixels at a time."""
+    rows = max(1, STRIP_PX // width_px // PIXELS_PER_CELL) * PIXELS_PER_CELL
+    for top in range(0, height_px, rows):
+        yield Region(0, top, width_px, min(rows, height_px - top))
+
+
+def _add(cells: NDArray[np.bool_], strip: Region, pixels: NDArray[np.bool_]) -> None:
+    """Mark the cells that have a marked pixel of this strip."""
+    rows = slice(strip.y // PIXELS_PER_CELL, strip.bottom // PIXELS_PER_CELL)
+    cells[rows] |= pixels.reshape(-1, PIXELS_PER_CELL, cells.shape[1], PIXELS_PER_CELL).any((1, 3))
 
 
 def _features(rgb: RGB, background: tuple[int, int, int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -116,11 +136,12 @@ def _features(rgb: RGB, background: tuple[int, int, int]) -> tuple[NDArray[np.ui
     return chroma, (rgb.mean(2) < DARK) & ~void
 
 
-def _threshold(chroma: NDArray[np.uint8]) -> float:
+def _threshold(histogram: NDArray[np.int64]) -> float:
+    """Return the chroma above which a pixel is tissue, from the counts of the 256 values of chroma."""
     lowest, highest = CHROMA_LIMITS
-    if chroma.min() == chroma.max():
+    if np.count_nonzero(histogram) < 2:
         return highest
-    return float(np.clip(threshold_otsu(chroma), lowest, highest))
+    return float(np.clip(threshold_otsu(hist=(histogram, np.arange(256))), lowest, highest))
 
 
 def _clean(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
