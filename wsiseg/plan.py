@@ -140,7 +140,6 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         from wsiseg.models.normalise import shrink_of
 
         shrink = shrink_of(card)
-        default_tile, default_halo = PHOTO_TILE_PX, PHOTO_HALO_PX
     else:
         if card.mpp is None:
             raise UsageError(f"model {card.name}: its card has no mpp")
@@ -156,26 +155,13 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
             raise UsageError(f"--image-mpp {options.image_mpp:g}: expected at most {MAX_IMAGE_MPP:g} um/px")
         image_frame = frame_at(slide.levels[0], mpp, options.image_mpp)
         shrink = 1
-        default_tile, default_halo = TILE_PX, HALO_PX
     if frame.width_px * frame.height_px > LARGEST_PX:
         raise InputRefusedError(
             f"{slide.name}: {frame.width_px} x {frame.height_px} label pixels: expected at most "
             f"{LARGEST_PX:,}; the file lies about its size, or needs another --slide-mpp"
         )
     choice = choose_runtime(options.runtime, options.precision, options.device)
-    phase_px = model.network.input_multiple * shrink
-    fits = photo and max(frame.width_px, frame.height_px) <= PHOTO_TILE_PX
-    try:
-        grid = TileGrid.fit(
-            frame.width_px,
-            frame.height_px,
-            tile_px=min(_first(options.tile_px, card.tile_px, default_tile), options.block_px),
-            halo_px=0 if fits else _first(options.halo_px, card.halo_px, default_halo),
-            phase_px=phase_px,
-            block_px=options.block_px,
-        )
-    except ValueError as error:
-        raise UsageError(f"model {card.name} cannot be tiled so: {error}") from error
+    grid = _grid(frame, model, options, shrink)
     roi = None if options.roi is None else _roi_in(frame, options.roi, slide)
     tissue, tissue_record = _tissue(slide, frame, "none" if photo else options.tissue)
     if tissue_record["mode"] != "none" and not (has_background(card.class_map)):
@@ -192,14 +178,66 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         image_pixel=image_frame.mpp,
         block_px=grid.block_px,
     )
-    record = {
+    return RunPlan(
+        slide=slide,
+        model=model,
+        choice=choice,
+        frame=frame,
+        image_frame=image_frame,
+        grid=grid,
+        roi=roi,
+        tissue=tissue,
+        layout=layout,
+        outside=mean_colour(card) if photo else slide.background,
+        record=_record(
+            slide, model, options, choice, frame, image_frame, grid, None if photo else mpp, tissue_record
+        ),
+        warnings=warnings,
+    )
+
+
+def _grid(frame: Frame, model: Model, options: PredictOptions, shrink: int) -> TileGrid:
+    """Return the blocks and tiles of a label frame; a photo that fits into one tile needs no halo."""
+    card = model.card
+    photo = card.domain == "photo"
+    default_tile, default_halo = (PHOTO_TILE_PX, PHOTO_HALO_PX) if photo else (TILE_PX, HALO_PX)
+    fits = photo and max(frame.width_px, frame.height_px) <= PHOTO_TILE_PX
+    try:
+        return TileGrid.fit(
+            frame.width_px,
+            frame.height_px,
+            tile_px=min(_first(options.tile_px, card.tile_px, default_tile), options.block_px),
+            halo_px=0 if fits else _first(options.halo_px, card.halo_px, default_halo),
+            phase_px=model.network.input_multiple * shrink,
+            block_px=options.block_px,
+        )
+    except ValueError as error:
+        raise UsageError(f"model {card.name} cannot be tiled so: {error}") from error
+
+
+def _record(
+    slide: Slide,
+    model: Model,
+    options: PredictOptions,
+    choice: RuntimeChoice,
+    frame: Frame,
+    image_frame: Frame,
+    grid: TileGrid,
+    slide_mpp: tuple[float, float] | None,
+    tissue: dict[str, Any],
+) -> dict[str, Any]:
+    """Return everything that a byte of the result depends on, as JSON; `slide_mpp` is None for a photo."""
+    card = model.card
+    photo = slide_mpp is None
+    roi = options.roi
+    return {
         "format": RECORD_FORMAT,
         "slide": {
             "name": slide.name,
             "backend": slide.backend,
             "width_px": slide.levels[0].width_px,
             "height_px": slide.levels[0].height_px,
-            "mpp": None if photo else list(mpp),
+            "mpp": None if slide_mpp is None else list(slide_mpp),
             "fingerprint": fingerprint(slide),
         },
         "model": {
@@ -215,27 +253,11 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         "halo_px": grid.halo_px,
         "block_px": grid.block_px,
         "batch": 1,
-        "tissue": tissue_record,
-        "roi_l0": None
-        if options.roi is None
-        else [options.roi.x, options.roi.y, options.roi.width, options.roi.height],
+        "tissue": tissue,
+        "roi_l0": None if roi is None else [roi.x, roi.y, roi.width, roi.height],
         "ngff": options.ngff,
         "versions": package_versions(),
     }
-    return RunPlan(
-        slide=slide,
-        model=model,
-        choice=choice,
-        frame=frame,
-        image_frame=image_frame,
-        grid=grid,
-        roi=roi,
-        tissue=tissue,
-        layout=layout,
-        outside=mean_colour(card) if photo else slide.background,
-        record=record,
-        warnings=warnings,
-    )
 
 
 def mean_colour(card: ModelCard) -> tuple[int, int, int]:
