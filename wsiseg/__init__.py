@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wsiseg.models import load_model
-    from wsiseg.pipeline import SlideResult, segment_slide
+    from wsiseg.pipeline import segment_slide
     from wsiseg.plan import PredictOptions
+    from wsiseg.result import SlideResult
     from wsiseg.slides import open_slide
 
 __version__ = "0.1.0"
@@ -24,7 +25,7 @@ _HOMES = {
     "load_model": "wsiseg.models",
     "open_slide": "wsiseg.slides",
     "segment_slide": "wsiseg.pipeline",
-    "SlideResult": "wsiseg.pipeline",
+    "SlideResult": "wsiseg.result",
     "PredictOptions": "wsiseg.plan",
 }
 

@@ -12,20 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from wsiseg import __version__
 from wsiseg.annotations.classes import label_values
 from wsiseg.annotations.rasterise import AnnotationLayer, Overlap
 from wsiseg.annotations.reading import read_annotations
 from wsiseg.class_map import NOT_ANALYSED, TISSUE8, UNREAD, ClassMap
 from wsiseg.errors import InputRefusedError, UsageError
-from wsiseg.exports.overlay import PICTURE_PX, draw_overlay
-from wsiseg.exports.summary import write_json
 from wsiseg.geometry import Region
-from wsiseg.output import OutputPaths, claim, finished_summary, prepare_store
+from wsiseg.output import OutputPaths
 from wsiseg.plan import LARGEST_PX, MAX_IMAGE_MPP
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.metadata import NgffVersion
 from wsiseg.pyramid.store import ResultStore, StoreLayout
+from wsiseg.result import SlideResult, write_result
 from wsiseg.run_record import fingerprint, local_files, package_versions
 from wsiseg.slides import open_slide, resolve_mpp, slide_id
 from wsiseg.slides.slide import Slide
@@ -85,17 +83,6 @@ class ImportPlan:
         return self.frame.pixel_mm2
 
 
-@dataclass(frozen=True, slots=True)
-class ImportResult:
-    """What `import_annotations` made."""
-
-    store: Path
-    summary_path: Path
-    overlay: Path
-    summary: Json
-    was_finished: bool
-
-
 class ImportRun(StoreRun):
     """Draws the annotations, block by block; blocks without any are not written and stay 255."""
 
@@ -129,7 +116,7 @@ def import_annotations(
     options: ImportOptions | None = None,
     *,
     progress: Progress | None = None,
-) -> ImportResult:
+) -> SlideResult:
     """Turn an annotation file into a label store, a summary and an overlay picture.
 
     Written as `<slide id>.annotations.*`, so that a prediction of the slide may lie beside it. Run again
@@ -141,56 +128,18 @@ def import_annotations(
         paths = OutputPaths.of(folder, f"{slide_id(slide.source)}.annotations")
         paths.check_apart_from(*local_files(slide), path)
         plan = plan_import(slide, path, options)
-        folder.mkdir(parents=True, exist_ok=True)
-        journal = claim(paths, plan.record, options.overwrite)
-        if journal is None:
-            summary = finished_summary(paths, plan.record)
-            if summary is None:
-                raise UsageError(f"{paths.store} was changed by another process: run the same command again")
-            return ImportResult(paths.store, paths.summary, paths.overlay, summary, was_finished=True)
-        try:
-            store, resumed = prepare_store(
-                paths,
-                journal,
-                plan.layout,
-                plan.class_map,
-                {"run": plan.record, "notice": NOTICE},
-                all_tissue(plan.frame),
-            )
-            run = ImportRun(plan, store, journal, progress)
-            run.compute(options.workers)
-            store.sweep()
-            summary = {
-                "state": "finished",
-                "wsiseg": __version__,
-                "slide": slide.name,
-                "store": paths.store.name,
-                **run.summarise(),
-                "run": plan.record,
-                "warnings": plan.warnings,
-                "seconds": round(time.monotonic() - started, 2),
-                "tasks_resumed": resumed,
-                "notice": NOTICE,
-            }
-            rgb, labels, um_per_px = run.picture(PICTURE_PX)
-            draw_overlay(
-                paths.overlay,
-                rgb,
-                labels,
-                plan.class_map,
-                summary["classes"],
-                summary["areas"],
-                um_per_px,
-                title=f"{slide.name}: {path.name}",
-                notice=NOTICE,
-                warnings=plan.warnings,
-            )
-            write_json(paths.summary, summary)
-        except BaseException:
-            journal.close()
-            raise
-        journal.finish()
-    return ImportResult(paths.store, paths.summary, paths.overlay, summary, was_finished=False)
+        return write_result(
+            paths,
+            plan,
+            lambda store, journal: ImportRun(plan, store, journal, progress),
+            tissue=all_tissue(plan.frame),
+            said={"notice": NOTICE},
+            title=f"{slide.name}: {path.name}",
+            notice=NOTICE,
+            workers=options.workers,
+            overwrite=options.overwrite,
+            started=started,
+        )
 
 
 def plan_import(slide: Slide, path: Path, options: ImportOptions) -> ImportPlan:

@@ -10,46 +10,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiseg import __version__
-from wsiseg.class_map import UNREAD
-from wsiseg.errors import EXIT_OK, EXIT_UNREAD, UsageError
-from wsiseg.exports.overlay import PICTURE_PX, draw_overlay
-from wsiseg.exports.summary import UNREAD_LIMIT, write_json
 from wsiseg.models import Model, load_model
-from wsiseg.output import OutputPaths, claim, finished_summary, prepare_store
-from wsiseg.plan import PredictOptions, RunPlan, make_plan
+from wsiseg.output import OutputPaths
+from wsiseg.plan import PredictOptions, make_plan
+from wsiseg.result import SlideResult, write_result
 from wsiseg.run_record import local_files
 from wsiseg.slide_run import SlideRun
 from wsiseg.slides import open_slide, slide_id
 from wsiseg.store_run import Progress
 
-Json = dict[str, Any]
-
 NOT_DIAGNOSTIC = "Not for diagnostic use."
-
-
-@dataclass(frozen=True, slots=True)
-class SlideResult:
-    """What `segment_slide` made."""
-
-    store: Path
-    summary_path: Path
-    overlay: Path
-    summary: Json
-    was_finished: bool
-    """True where a finished result was found and left alone."""
-
-    @property
-    def exit_code(self) -> int:
-        """0, or 4 where more than 1 % of the tissue could not be read."""
-        return EXIT_UNREAD if self.summary["unread_share"] > UNREAD_LIMIT else EXIT_OK
 
 
 def segment_slide(
@@ -77,71 +52,18 @@ def segment_slide(
             paths.check_apart_from(Path(options.tissue))
         model = options.model if isinstance(options.model, Model) else load_model(options.model)
         plan = make_plan(slide, model, options)
-        folder.mkdir(parents=True, exist_ok=True)
-        journal = claim(paths, plan.record, options.overwrite)
-        if journal is None:
-            summary = finished_summary(paths, plan.record)
-            if summary is None:
-                raise UsageError(f"{paths.store} was changed by another process: run the same command again")
-            return SlideResult(paths.store, paths.summary, paths.overlay, summary, was_finished=True)
-        try:
-            store, resumed = prepare_store(
-                paths,
-                journal,
-                plan.layout,
-                plan.class_map,
-                {
-                    "run": plan.record,
-                    "model_summary": plan.card.summary,
-                    "notice": NOT_DIAGNOSTIC,
-                },
-                plan.tissue,
-            )
-            run = SlideRun(plan, store, journal, progress)
-            run.compute(options.workers)
-            store.sweep()
-            summary = _summary(plan, paths, run, resumed, time.monotonic() - started)
-            rgb, labels, um_per_px = run.picture(PICTURE_PX)
-            draw_overlay(
-                paths.overlay,
-                rgb,
-                labels,
-                plan.card.class_map,
-                summary["classes"],
-                summary["areas"],
-                um_per_px,
-                title=f"{slide.name}: {plan.card.name}",
-                notice=summary["notice"],
-                warnings=summary["warnings"],
-            )
-            write_json(paths.summary, summary)
-        except BaseException:
-            journal.close()
-            raise
-        journal.finish()
-    return SlideResult(paths.store, paths.summary, paths.overlay, summary, was_finished=False)
-
-
-def _summary(plan: RunPlan, paths: OutputPaths, run: SlideRun, resumed: int, seconds: float) -> Json:
-    content = run.summarise()
-    warnings = list(plan.warnings)
-    if content["unread_share"]:
-        warnings.append(
-            f"{100 * content['unread_share']:.2f} % of the tissue could not be read: "
-            f"it is marked {UNREAD} (unread), not background"
+        notice = plan.card.summary
+        if "not for diagnos" not in notice.lower():
+            notice = f"{notice} {NOT_DIAGNOSTIC}"
+        return write_result(
+            paths,
+            plan,
+            lambda store, journal: SlideRun(plan, store, journal, progress),
+            tissue=plan.tissue,
+            said={"model_summary": plan.card.summary, "notice": NOT_DIAGNOSTIC},
+            title=f"{slide.name}: {plan.card.name}",
+            notice=notice,
+            workers=options.workers,
+            overwrite=options.overwrite,
+            started=started,
         )
-    notice = plan.card.summary
-    if "not for diagnos" not in notice.lower():
-        notice = f"{notice} {NOT_DIAGNOSTIC}"
-    return {
-        "state": "finished",
-        "wsiseg": __version__,
-        "slide": plan.slide.name,
-        "store": paths.store.name,
-        **content,
-        "run": plan.record,
-        "warnings": warnings,
-        "seconds": round(seconds, 2),
-        "tasks_resumed": resumed,
-        "notice": notice,
-    }

@@ -76,6 +76,14 @@ class StorePlan(Protocol):
     def pixel_mm2(self) -> float | None:
         """Area of a label pixel; None for a photo."""
 
+    @property
+    def record(self) -> Json:
+        """The run record: everything that a byte of the result depends on."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know, one line each."""
+
 
 def task_name(kind: Kind, cell: Cell) -> str:
     """Return the journal's name of the task that writes a cell."""

@@ -15,8 +15,8 @@ from wsiseg.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, UsageErro
 from wsiseg.geometry import Region
 
 if TYPE_CHECKING:
-    from wsiseg.pipeline import SlideResult
     from wsiseg.plan import PredictOptions
+    from wsiseg.result import SlideResult
 
 CASE_BLIND = ("win32", "darwin")
 """Platforms whose file names differ in more than upper and lower case."""
