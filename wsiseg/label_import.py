@@ -19,7 +19,7 @@ from wsiseg.class_map import NOT_ANALYSED, TISSUE8, UNREAD, ClassMap
 from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region
 from wsiseg.output import OutputPaths
-from wsiseg.plan import LARGEST_PX, MAX_IMAGE_MPP
+from wsiseg.plan import check_size, image_frame_for
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.metadata import NgffVersion
 from wsiseg.pyramid.store import ResultStore, StoreLayout
@@ -149,19 +149,8 @@ def plan_import(slide: Slide, path: Path, options: ImportOptions) -> ImportPlan:
     if options.mpp is not None and not 0.99 * min(mpp) <= options.mpp <= 100:
         raise UsageError(f"--mpp {options.mpp:g}: expected the slide's {min(mpp):g} um/px or up to 100")
     frame = frame_at(level, mpp, options.mpp or min(mpp))
-    if not options.image_mpp >= min(frame.mpp):
-        raise UsageError(
-            f"--image-mpp {options.image_mpp:g} is finer than the labels ({min(frame.mpp):g} um/px): "
-            f"give that or more"
-        )
-    if options.image_mpp > MAX_IMAGE_MPP:
-        raise UsageError(f"--image-mpp {options.image_mpp:g}: expected at most {MAX_IMAGE_MPP:g} um/px")
-    if frame.width_px * frame.height_px > LARGEST_PX:
-        raise InputRefusedError(
-            f"{slide.name}: a label map of {frame.width_px:,} x {frame.height_px:,} px: expected at most "
-            f"{LARGEST_PX:,}; the file lies about its size, or give a coarser --mpp"
-        )
-    image_frame = frame_at(level, mpp, options.image_mpp)
+    check_size(slide, frame)
+    image_frame = image_frame_for(slide, mpp, frame, options.image_mpp)
     warnings = list(slide.warnings)
     size_l0 = (level.width_px, level.height_px)
     annotations = read_annotations(path, size_l0=size_l0, warn=warnings.append)

@@ -146,20 +146,9 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         mpp = resolve_mpp(slide, options.slide_mpp)
         warnings += [text for text in (brightfield_warning(slide), check_resolution(mpp, card.mpp)) if text]
         frame = frame_at(slide.levels[0], mpp, card.mpp)
-        if not options.image_mpp >= min(frame.mpp):
-            raise UsageError(
-                f"--image-mpp {options.image_mpp:g} is finer than the labels ({min(frame.mpp):g} um/px): "
-                f"give that or more"
-            )
-        if options.image_mpp > MAX_IMAGE_MPP:
-            raise UsageError(f"--image-mpp {options.image_mpp:g}: expected at most {MAX_IMAGE_MPP:g} um/px")
-        image_frame = frame_at(slide.levels[0], mpp, options.image_mpp)
+        image_frame = image_frame_for(slide, mpp, frame, options.image_mpp)
         shrink = 1
-    if frame.width_px * frame.height_px > LARGEST_PX:
-        raise InputRefusedError(
-            f"{slide.name}: {frame.width_px} x {frame.height_px} label pixels: expected at most "
-            f"{LARGEST_PX:,}; the file lies about its size, or needs another --slide-mpp"
-        )
+    check_size(slide, frame)
     choice = choose_runtime(options.runtime, options.precision, options.device)
     grid = _grid(frame, model, options, shrink)
     roi = None if options.roi is None else _roi_in(frame, options.roi, slide)
@@ -194,6 +183,29 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         ),
         warnings=warnings,
     )
+
+
+def image_frame_for(
+    slide: Slide, slide_mpp: tuple[float, float], label_frame: Frame, image_mpp: float
+) -> Frame:
+    """Return the frame of the image that is stored beside labels. Raises UsageError for a useless mpp."""
+    if not image_mpp >= min(label_frame.mpp):
+        raise UsageError(
+            f"--image-mpp {image_mpp:g} is finer than the labels ({min(label_frame.mpp):g} um/px): "
+            f"give that or more"
+        )
+    if image_mpp > MAX_IMAGE_MPP:
+        raise UsageError(f"--image-mpp {image_mpp:g}: expected at most {MAX_IMAGE_MPP:g} um/px")
+    return frame_at(slide.levels[0], slide_mpp, image_mpp)
+
+
+def check_size(slide: Slide, label_frame: Frame) -> None:
+    """Raise InputRefusedError for a label map beyond any slide, before lists of its blocks are made."""
+    if label_frame.width_px * label_frame.height_px > LARGEST_PX:
+        raise InputRefusedError(
+            f"{slide.name}: {label_frame.width_px:,} x {label_frame.height_px:,} label pixels: expected at "
+            f"most {LARGEST_PX:,}; the file lies about its size, or the mpp given is wrong"
+        )
 
 
 def _grid(frame: Frame, model: Model, options: PredictOptions, shrink: int) -> TileGrid:
