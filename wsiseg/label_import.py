@@ -19,7 +19,6 @@ from wsiseg.class_map import NOT_ANALYSED, TISSUE8, UNREAD, ClassMap
 from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region
 from wsiseg.output import OutputPaths
-from wsiseg.plan import check_size, image_frame_for
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.metadata import NgffVersion
 from wsiseg.pyramid.store import ResultStore, StoreLayout
@@ -29,7 +28,7 @@ from wsiseg.slides import open_slide, resolve_mpp, slide_id
 from wsiseg.slides.slide import Slide
 from wsiseg.stitching.kernel import BlockCounts
 from wsiseg.store_run import Progress, StoreRun, task_name
-from wsiseg.tiling.frame import Frame, frame_at
+from wsiseg.tiling.frame import Frame, check_size, frame_at, image_frame_for
 from wsiseg.tiling.grid import TileGrid
 from wsiseg.tiling.tissue import all_tissue
 

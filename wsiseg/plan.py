@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.class_map import ClassMap
-from wsiseg.errors import InputRefusedError, UsageError
+from wsiseg.errors import UsageError
 from wsiseg.geometry import Region
 from wsiseg.inference.runtime import RuntimeChoice, choose_runtime
 from wsiseg.models import DEFAULT_MODEL, Model, ModelCard
@@ -20,7 +20,7 @@ from wsiseg.pyramid.store import CHUNK_PX, StoreLayout
 from wsiseg.run_record import fingerprint, package_versions
 from wsiseg.slides import brightfield_warning, resolve_mpp
 from wsiseg.slides.slide import Slide
-from wsiseg.tiling.frame import Frame, check_resolution, frame_at
+from wsiseg.tiling.frame import Frame, check_resolution, check_size, frame_at, image_frame_for
 from wsiseg.tiling.grid import TileGrid
 from wsiseg.tiling.tissue import TissueMask, all_tissue, find_tissue
 from wsiseg.tiling.tissue_file import file_sha256, read_tissue_file
@@ -30,10 +30,6 @@ TILE_PX = 1024
 HALO_PX = 128
 PHOTO_TILE_PX = 2048
 PHOTO_HALO_PX = 128
-LARGEST_PX = 2**38
-"""Label pixels, more than any slide has: beyond it the lists of blocks and cells would fill memory."""
-MAX_IMAGE_MPP = 32.0
-"""A coarser stored image shows nothing, and one pixel of it would be a large read."""
 CARD_TALK = {
     "scores", "scores_note", "licence", "source", "source_sha256", "training_data", "temperature",
     "weights_sha256",
@@ -183,29 +179,6 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         ),
         warnings=warnings,
     )
-
-
-def image_frame_for(
-    slide: Slide, slide_mpp: tuple[float, float], label_frame: Frame, image_mpp: float
-) -> Frame:
-    """Return the frame of the image that is stored beside labels. Raises UsageError for a useless mpp."""
-    if not image_mpp >= min(label_frame.mpp):
-        raise UsageError(
-            f"--image-mpp {image_mpp:g} is finer than the labels ({min(label_frame.mpp):g} um/px): "
-            f"give that or more"
-        )
-    if image_mpp > MAX_IMAGE_MPP:
-        raise UsageError(f"--image-mpp {image_mpp:g}: expected at most {MAX_IMAGE_MPP:g} um/px")
-    return frame_at(slide.levels[0], slide_mpp, image_mpp)
-
-
-def check_size(slide: Slide, label_frame: Frame) -> None:
-    """Raise InputRefusedError for a label map beyond any slide, before lists of its blocks are made."""
-    if label_frame.width_px * label_frame.height_px > LARGEST_PX:
-        raise InputRefusedError(
-            f"{slide.name}: {label_frame.width_px:,} x {label_frame.height_px:,} label pixels: expected at "
-            f"most {LARGEST_PX:,}; the file lies about its size, or the mpp given is wrong"
-        )
 
 
 def _grid(frame: Frame, model: Model, options: PredictOptions, shrink: int) -> TileGrid:

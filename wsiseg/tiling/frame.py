@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiseg.errors import InputRefusedError
+from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region
 from wsiseg.slides.slide import RGB, Level, Slide
 from wsiseg.tiling.resample import area_any, area_mean, source_region
@@ -20,6 +20,10 @@ COARSE_LIMIT = 0.25
 """A slide that is coarser than the network's mpp by more than this is refused."""
 STRIP_SOURCE_PX = 4_000_000
 """Source pixels read at once: bounds memory however far the slide's levels lie apart."""
+MAX_IMAGE_MPP = 32.0
+"""A coarser stored image shows nothing, and one pixel of it would be a large read."""
+LARGEST_PX = 2**38
+"""Label pixels, more than any slide has: beyond it the lists of blocks and cells would fill memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,29 @@ def check_resolution(slide_mpp: tuple[float, float], model_mpp: float) -> str | 
             f"labels are less sure"
         )
     return None
+
+
+def image_frame_for(
+    slide: Slide, slide_mpp: tuple[float, float], label_frame: Frame, image_mpp: float
+) -> Frame:
+    """Return the frame of the image that is stored beside labels. Raises UsageError for a useless mpp."""
+    if not image_mpp >= min(label_frame.mpp):
+        raise UsageError(
+            f"--image-mpp {image_mpp:g} is finer than the labels ({min(label_frame.mpp):g} um/px): "
+            f"give that or more"
+        )
+    if image_mpp > MAX_IMAGE_MPP:
+        raise UsageError(f"--image-mpp {image_mpp:g}: expected at most {MAX_IMAGE_MPP:g} um/px")
+    return frame_at(slide.levels[0], slide_mpp, image_mpp)
+
+
+def check_size(slide: Slide, label_frame: Frame) -> None:
+    """Raise InputRefusedError for a label map beyond any slide, before lists of its blocks are made."""
+    if label_frame.width_px * label_frame.height_px > LARGEST_PX:
+        raise InputRefusedError(
+            f"{slide.name}: {label_frame.width_px} x {label_frame.height_px} label pixels: expected at "
+            f"most {LARGEST_PX:,}; the file lies about its size, or the mpp given is wrong"
+        )
 
 
 def choose_level(levels: Sequence[Level], factor_l0: tuple[float, float]) -> int:
