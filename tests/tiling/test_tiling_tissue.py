@@ -1,5 +1,4 @@
 import json
-import time
 
 import numpy as np
 import pytest
@@ -165,14 +164,12 @@ def test_whatever_is_not_0_in_a_mask_is_tissue(tmp_path, mask):
 
 
 def test_many_polygons_cost_what_they_cover(tmp_path):
-    """10,000 nuclei over a map of 10 million mask pixels: drawn whole each, it would take minutes."""
+    """10,000 nuclei over a map of 10 million mask pixels: drawn whole each, it would run into the time limit."""
     frame = Frame(mpp=(1.0, 1.0), width_px=25_600, height_px=25_600, factor_l0=(1.0, 1.0))
     places = [(x * 256 + 100, y * 256 + 100) for x in range(100) for y in range(100)]
     rings = [[[[x, y], [x + 9, y], [x + 9, y + 9], [x, y]]] for x, y in places]
     (tmp_path / "mask.geojson").write_text(json.dumps({"type": "MultiPolygon", "coordinates": rings}))
-    started = time.monotonic()
     cells = read_tissue_file(tmp_path / "mask.geojson", Level(25_600, 25_600, 1.0), frame).cells
-    assert time.monotonic() - started < 20
     expected = np.zeros((800, 800), bool)
     expected[3::8, 3::8] = True
     assert cells[expected].all()
