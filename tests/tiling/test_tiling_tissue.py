@@ -164,7 +164,7 @@ def test_whatever_is_not_0_in_a_mask_is_tissue(tmp_path, mask):
 
 
 def test_many_polygons_cost_what_they_cover(tmp_path):
-    """10,000 nuclei over a map of 10 million mask pixels: drawn whole each, it would run into the time limit."""
+    """10,000 nuclei over a map of 10 million mask pixels: drawn whole each, it would time out."""
     frame = Frame(mpp=(1.0, 1.0), width_px=25_600, height_px=25_600, factor_l0=(1.0, 1.0))
     places = [(x * 256 + 100, y * 256 + 100) for x in range(100) for y in range(100)]
     rings = [[[[x, y], [x + 9, y], [x + 9, y + 9], [x, y]]] for x, y in places]
