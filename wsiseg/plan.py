@@ -32,7 +32,7 @@ PHOTO_TILE_PX = 2048
 PHOTO_HALO_PX = 128
 CARD_TALK = {
     "scores", "scores_note", "licence", "source", "source_sha256", "training_data", "temperature",
-    "weights_sha256",
+    "temperature_note", "weights_sha256",
 }  # fmt: skip
 """Fields of a card that move no byte of the result; the others are part of the run record."""
 

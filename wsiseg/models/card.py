@@ -88,6 +88,8 @@ class ModelCard(BaseModel):
     """On what, and how, the scores were measured."""
     temperature: Positive = 1.0
     """Logits are divided by it where confidences are asked for; the labels do not depend on it."""
+    temperature_note: Text = ""
+    """On what the temperature was fitted; empty: it was not, and confidences are uncalibrated."""
     weights_sha256: Sha256 | None = None
     """Of the tensors, see `wsiseg.models.files.digest`; filled in by `save_model`."""
 
@@ -119,6 +121,11 @@ class ModelCard(BaseModel):
     def class_map(self) -> ClassMap:
         """The classes as a ClassMap, in the order of the output channels."""
         return ClassMap(classes=self.classes)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the temperature was fitted to data, so that confidences can be taken as probabilities."""
+        return bool(self.temperature_note)
 
 
 def parse_card(text: str | bytes, where: str) -> ModelCard:
