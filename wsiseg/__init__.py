@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wsiseg.models import load_model
     from wsiseg.pipeline import segment_slide
-    from wsiseg.plan import PredictOptions
+    from wsiseg.predict_options import PredictOptions
     from wsiseg.result import SlideResult
     from wsiseg.slides import open_slide
 
@@ -26,7 +26,7 @@ _HOMES = {
     "open_slide": "wsiseg.slides",
     "segment_slide": "wsiseg.pipeline",
     "SlideResult": "wsiseg.result",
-    "PredictOptions": "wsiseg.plan",
+    "PredictOptions": "wsiseg.predict_options",
 }
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from wsiseg.models import Model, load_model
 from wsiseg.output import OutputPaths
-from wsiseg.plan import PredictOptions, make_plan
+from wsiseg.plan import make_plan
+from wsiseg.predict_options import PredictOptions
 from wsiseg.result import SlideResult, write_result
 from wsiseg.run_record import local_files
 from wsiseg.slide_run import SlideRun

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from wsiseg.class_map import ClassMap
 from wsiseg.errors import UsageError
 from wsiseg.geometry import Region
 from wsiseg.inference.runtime import RuntimeChoice, choose_runtime
-from wsiseg.models import DEFAULT_MODEL, Model, ModelCard
-from wsiseg.pyramid.metadata import NgffVersion
+from wsiseg.models import Model, ModelCard
+from wsiseg.predict_options import PredictOptions
+from wsiseg.predict_record import prediction_record
 from wsiseg.pyramid.store import CHUNK_PX, StoreLayout
-from wsiseg.run_record import fingerprint, package_versions
 from wsiseg.slides import brightfield_warning, resolve_mpp
 from wsiseg.slides.slide import Slide
 from wsiseg.tiling.frame import Frame, check_resolution, check_size, frame_at, image_frame_for
@@ -25,47 +25,10 @@ from wsiseg.tiling.grid import TileGrid
 from wsiseg.tiling.tissue import TissueMask, all_tissue, find_tissue
 from wsiseg.tiling.tissue_file import file_sha256, read_tissue_file
 
-RECORD_FORMAT = 1
 TILE_PX = 1024
 HALO_PX = 128
 PHOTO_TILE_PX = 2048
 PHOTO_HALO_PX = 128
-CARD_TALK = {
-    "scores", "scores_note", "licence", "source", "source_sha256", "training_data", "temperature",
-    "temperature_note", "weights_sha256",
-}  # fmt: skip
-"""Fields of a card that move no byte of the result; the others are part of the run record."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictOptions:
-    """What a user can choose about one prediction."""
-
-    model: str | Path | Model = DEFAULT_MODEL
-    """Bundled name, path to a safetensors file, or a loaded model."""
-    slide_mpp: tuple[float, float] | None = None
-    """(x, y) um per level-0 pixel; overrides what the file says."""
-    roi: Region | None = None
-    """Level-0 rectangle to analyse; the rest becomes 255, not analysed."""
-    tissue: str = "auto"
-    """auto, none, or the path of a mask image or GeoJSON file."""
-    device: str = "auto"
-    runtime: str = "auto"
-    precision: str = "auto"
-    ngff: NgffVersion = "0.5"
-    """Version of OME-NGFF to write: 0.5 (zarr v3, sharded) or 0.4 (zarr v2)."""
-    image_mpp: float = 4.0
-    """um per pixel of the finest level of the image that is stored with the labels."""
-    tile_px: int | None = None
-    """Side of a tile without its halo, in label pixels; None takes the card's, or the default."""
-    halo_px: int | None = None
-    """Context on each side of a tile, in label pixels; None takes the card's, or the default."""
-    block_px: int = 2048
-    """Side of a block in label pixels: the unit of work, of resume and of storage; a multiple of 512."""
-    workers: int | None = None
-    """Blocks in work at once; None fits the machine. Does not change a byte of the result."""
-    overwrite: bool = False
-    """Start over even where the output exists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +137,7 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         tissue=tissue,
         layout=layout,
         outside=mean_colour(card) if photo else slide.background,
-        record=_record(
+        record=prediction_record(
             slide, model, options, choice, frame, image_frame, grid, None if photo else mpp, tissue_record
         ),
         warnings=warnings,
@@ -198,51 +161,6 @@ def _grid(frame: Frame, model: Model, options: PredictOptions, shrink: int) -> T
         )
     except ValueError as error:
         raise UsageError(f"model {card.name} cannot be tiled so: {error}") from error
-
-
-def _record(
-    slide: Slide,
-    model: Model,
-    options: PredictOptions,
-    choice: RuntimeChoice,
-    frame: Frame,
-    image_frame: Frame,
-    grid: TileGrid,
-    slide_mpp: tuple[float, float] | None,
-    tissue: dict[str, Any],
-) -> dict[str, Any]:
-    """Return everything that a byte of the result depends on, as JSON; `slide_mpp` is None for a photo."""
-    card = model.card
-    photo = slide_mpp is None
-    roi = options.roi
-    return {
-        "format": RECORD_FORMAT,
-        "slide": {
-            "name": slide.name,
-            "backend": slide.backend,
-            "width_px": slide.levels[0].width_px,
-            "height_px": slide.levels[0].height_px,
-            "mpp": None if slide_mpp is None else list(slide_mpp),
-            "fingerprint": fingerprint(slide),
-        },
-        "model": {
-            "name": card.name,
-            "weights_sha256": card.weights_sha256 or _weights_digest(model),
-            "card_sha256": hashlib.sha256(card.model_dump_json(exclude=CARD_TALK).encode()).hexdigest(),
-            "domain": card.domain,
-        },
-        "runtime": asdict(choice),
-        "label_mpp": None if photo else list(frame.mpp),
-        "image_mpp": None if photo else list(image_frame.mpp),
-        "tile_px": [grid.tile_width_px, grid.tile_height_px],
-        "halo_px": grid.halo_px,
-        "block_px": grid.block_px,
-        "batch": 1,
-        "tissue": tissue,
-        "roi_l0": None if roi is None else [roi.x, roi.y, roi.width, roi.height],
-        "ngff": options.ngff,
-        "versions": package_versions(),
-    }
 
 
 def mean_colour(card: ModelCard) -> tuple[int, int, int]:
@@ -284,14 +202,6 @@ def _tissue(slide: Slide, frame: Frame, how: str) -> tuple[TissueMask, dict[str,
         mask, given = read_tissue_file(path, slide.levels[0], frame), file_sha256(path)
     cells = hashlib.sha256(np.packbits(mask.cells).tobytes()).hexdigest()
     return mask, {"mode": "auto" if given is None else "file", "file_sha256": given, "cells_sha256": cells}
-
-
-def _weights_digest(model: Model) -> str:
-    """Return the SHA-256 of the tensors of a network that was never in a file."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.network.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _first(*values: int | None) -> int:

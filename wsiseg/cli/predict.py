@@ -15,7 +15,7 @@ from wsiseg.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, UsageErro
 from wsiseg.geometry import Region
 
 if TYPE_CHECKING:
-    from wsiseg.plan import PredictOptions
+    from wsiseg.predict_options import PredictOptions
     from wsiseg.result import SlideResult
 
 CASE_BLIND = ("win32", "darwin")
@@ -83,7 +83,7 @@ def predict(
     _check_ids(slides)
     _check_apart(slides, output, [name for name in (model, tissue) if Path(name).suffix])
     from wsiseg.models import load_model
-    from wsiseg.plan import PredictOptions
+    from wsiseg.predict_options import PredictOptions
 
     options = PredictOptions(
         model=load_model(model),

@@ -1,0 +1,75 @@
+"""The run record of a prediction: everything that a byte of its result depends on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from typing import Any
+
+from wsiseg.inference.runtime import RuntimeChoice
+from wsiseg.models import Model
+from wsiseg.predict_options import PredictOptions
+from wsiseg.run_record import fingerprint, package_versions
+from wsiseg.slides.slide import Slide
+from wsiseg.tiling.frame import Frame
+from wsiseg.tiling.grid import TileGrid
+
+RECORD_FORMAT = 1
+CARD_TALK = {
+    "scores", "scores_note", "licence", "source", "source_sha256", "training_data", "temperature",
+    "temperature_note", "weights_sha256",
+}  # fmt: skip
+"""Fields of a card that move no byte of the result; the others are part of the run record."""
+
+
+def prediction_record(
+    slide: Slide,
+    model: Model,
+    options: PredictOptions,
+    choice: RuntimeChoice,
+    frame: Frame,
+    image_frame: Frame,
+    grid: TileGrid,
+    slide_mpp: tuple[float, float] | None,
+    tissue: dict[str, Any],
+) -> dict[str, Any]:
+    """Return everything that a byte of the result depends on, as JSON; `slide_mpp` is None for a photo."""
+    card = model.card
+    photo = slide_mpp is None
+    roi = options.roi
+    return {
+        "format": RECORD_FORMAT,
+        "slide": {
+            "name": slide.name,
+            "backend": slide.backend,
+            "width_px": slide.levels[0].width_px,
+            "height_px": slide.levels[0].height_px,
+            "mpp": None if slide_mpp is None else list(slide_mpp),
+            "fingerprint": fingerprint(slide),
+        },
+        "model": {
+            "name": card.name,
+            "weights_sha256": card.weights_sha256 or _weights_digest(model),
+            "card_sha256": hashlib.sha256(card.model_dump_json(exclude=CARD_TALK).encode()).hexdigest(),
+            "domain": card.domain,
+        },
+        "runtime": asdict(choice),
+        "label_mpp": None if photo else list(frame.mpp),
+        "image_mpp": None if photo else list(image_frame.mpp),
+        "tile_px": [grid.tile_width_px, grid.tile_height_px],
+        "halo_px": grid.halo_px,
+        "block_px": grid.block_px,
+        "batch": 1,
+        "tissue": tissue,
+        "roi_l0": None if roi is None else [roi.x, roi.y, roi.width, roi.height],
+        "ngff": options.ngff,
+        "versions": package_versions(),
+    }
+
+
+def _weights_digest(model: Model) -> str:
+    """Return the SHA-256 of the tensors of a network that was never in a file."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.network.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
