@@ -65,7 +65,7 @@ class Network:
         if pixels.shape[1:3] != self.shape:
             self.shape = (pixels.shape[1], pixels.shape[2])
             self.runtime = build_runtime(self.choice, self.model, self.shape)
-        return self.runtime.predict(pixels)[0]
+        return self.runtime.predict(pixels).labels[0]
 
 
 def tiled(network: Network, region: WholeRegion, tile_px: int, halo_px: int) -> np.ndarray:

@@ -27,7 +27,7 @@ from wsiseg.run_record import fingerprint, local_files, package_versions
 from wsiseg.slides import open_slide, resolve_mpp, slide_id
 from wsiseg.slides.slide import Slide
 from wsiseg.stitching.kernel import BlockCounts
-from wsiseg.store_run import Progress, StoreRun, task_name
+from wsiseg.store_run import Progress, StoreRun
 from wsiseg.tiling.frame import Frame, check_size, frame_at, image_frame_for
 from wsiseg.tiling.grid import TileGrid
 from wsiseg.tiling.tissue import all_tissue
@@ -103,8 +103,7 @@ class ImportRun(StoreRun):
         pixels = np.bincount(labels.ravel(), minlength=256)
         drawn = {int(label): int(pixels[label]) for label in np.flatnonzero(pixels) if label < UNREAD}
         counts = BlockCounts(drawn, no_tissue=0, unread=0, not_analysed=int(pixels[NOT_ANALYSED]))
-        written = self.store.write("label", 0, row, column, labels)
-        self.journal.done(task_name("label", (0, row, column)), bytes=written, counts=asdict(counts))
+        self._write_labels((0, row, column), labels, counts=asdict(counts))
         self._advance(block.area)
 
 

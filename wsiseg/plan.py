@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.class_map import ClassMap
+from wsiseg.confidence import Calibration
 from wsiseg.errors import UsageError
 from wsiseg.geometry import Region
 from wsiseg.inference.runtime import RuntimeChoice, choose_runtime
@@ -125,7 +126,13 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         image_shape=(image_frame.height_px, image_frame.width_px),
         image_pixel=image_frame.mpp,
         block_px=grid.block_px,
+        confidence=Calibration(card.temperature, card.calibrated) if options.confidence else None,
     )
+    if options.confidence and not card.calibrated:
+        warnings.append(
+            f"model {card.name} was never calibrated: its confidences are no probabilities; "
+            f"wsiseg calibrate fits them"
+        )
     return RunPlan(
         slide=slide,
         model=model,
@@ -138,7 +145,16 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
         layout=layout,
         outside=mean_colour(card) if photo else slide.background,
         record=prediction_record(
-            slide, model, options, choice, frame, image_frame, grid, None if photo else mpp, tissue_record
+            slide,
+            model,
+            options,
+            choice,
+            frame,
+            image_frame,
+            grid,
+            None if photo else mpp,
+            tissue_record,
+            layout.confidence,
         ),
         warnings=warnings,
     )

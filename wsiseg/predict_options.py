@@ -35,6 +35,8 @@ class PredictOptions:
     """Context on each side of a tile, in label pixels; None takes the card's, or the default."""
     block_px: int = 2048
     """Side of a block in label pixels: the unit of work, of resume and of storage; a multiple of 512."""
+    confidence: bool = False
+    """Also write the confidence of every label, as a second pyramid."""
     workers: int | None = None
     """Blocks in work at once; None fits the machine. Does not change a byte of the result."""
     overwrite: bool = False

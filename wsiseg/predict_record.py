@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import asdict
 from typing import Any
 
+from wsiseg.confidence import Calibration
 from wsiseg.inference.runtime import RuntimeChoice
 from wsiseg.models import Model
 from wsiseg.predict_options import PredictOptions
@@ -32,11 +33,13 @@ def prediction_record(
     grid: TileGrid,
     slide_mpp: tuple[float, float] | None,
     tissue: dict[str, Any],
+    confidence: Calibration | None,
 ) -> dict[str, Any]:
     """Return everything that a byte of the result depends on, as JSON; `slide_mpp` is None for a photo."""
     card = model.card
     photo = slide_mpp is None
     roi = options.roi
+    asked = {} if confidence is None else {"confidence": asdict(confidence)}
     return {
         "format": RECORD_FORMAT,
         "slide": {
@@ -63,6 +66,7 @@ def prediction_record(
         "tissue": tissue,
         "roi_l0": None if roi is None else [roi.x, roi.y, roi.width, roi.height],
         "ngff": options.ngff,
+        **asked,
         "versions": package_versions(),
     }
 

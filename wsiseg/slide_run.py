@@ -10,8 +10,8 @@ from wsiseg.inference.runtime import Runtime, build_runtime
 from wsiseg.plan import RunPlan
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.store import ResultStore
-from wsiseg.stitching.kernel import Labels, Mask, crop_tile, stitch_block
-from wsiseg.store_run import Progress, StoreRun, task_name
+from wsiseg.stitching.kernel import SegmentedTile, crop_tile, stitch_block
+from wsiseg.store_run import Progress, StoreRun
 
 
 class SlideRun(StoreRun):
@@ -42,28 +42,36 @@ class SlideRun(StoreRun):
     def _label_block(self, row: int, column: int) -> None:
         """Read, segment, stitch and write one block of label level 0."""
         block = self.plan.grid.block(row, column)
-        labels, counts = stitch_block(
+        made = stitch_block(
             block,
             self._tiles(block),
             self._segment_tile,
             self.plan.tissue.pixels(block),
             self.plan.inside(block),
+            with_confidence=self.plan.layout.confidence is not None,
         )
-        written = self.store.write("label", 0, row, column, labels)
-        self.journal.done(task_name("label", (0, row, column)), bytes=written, counts=asdict(counts))
+        self._write_labels((0, row, column), made.labels, made.confidence, counts=asdict(made.counts))
 
-    def _segment_tile(self, tile: Region) -> tuple[Labels, Mask | None]:
-        """Return one tile's labels and what of it could not be read."""
-        grid = self.plan.grid
-        rgb, missing = self.label_reader.read(grid.tile_input(tile))
-        unread = None if missing is None else crop_tile(missing, tile, grid.halo_px)
-        labels = crop_tile(self._network().predict(rgb[None])[0], tile, grid.halo_px)
+    def _segment_tile(self, tile: Region) -> SegmentedTile:
+        """Read one tile with its halo and let the network speak."""
+        halo_px = self.plan.grid.halo_px
+        rgb, missing = self.label_reader.read(self.plan.grid.tile_input(tile))
+        said = self._network().predict(rgb[None])
         self._advance(tile.area)
-        return labels, unread
+        return SegmentedTile(
+            labels=crop_tile(said.labels[0], tile, halo_px),
+            unread=None if missing is None else crop_tile(missing, tile, halo_px),
+            confidence=None if said.confidence is None else crop_tile(said.confidence[0], tile, halo_px),
+        )
 
     def _network(self) -> Runtime:
         """Build the runtime when the first tile needs it: a slide without tissue never does."""
         with self._runtime_lock:
             if self._runtime is None:
-                self._runtime = build_runtime(self.plan.choice, self.plan.model, self.plan.grid.input_shape)
+                self._runtime = build_runtime(
+                    self.plan.choice,
+                    self.plan.model,
+                    self.plan.grid.input_shape,
+                    confidence=self.plan.layout.confidence is not None,
+                )
             return self._runtime

@@ -16,11 +16,11 @@ from wsiseg.exports.summary import composition, total_counts
 from wsiseg.geometry import Region, ceil_div
 from wsiseg.inference.runtime import usable_cpus
 from wsiseg.pyramid.journal import Journal
-from wsiseg.pyramid.levels import halve_image, halve_labels
+from wsiseg.pyramid.levels import halve_confidence, halve_image, halve_labels
 from wsiseg.pyramid.store import Kind, ResultStore, StoreLayout
 from wsiseg.slides.slide import Slide
 from wsiseg.stitching.graph import Cell, pyramid_graph
-from wsiseg.stitching.kernel import Labels
+from wsiseg.stitching.kernel import Labels, Values
 from wsiseg.tiling.frame import Frame, FrameReader
 from wsiseg.tiling.grid import TileGrid
 
@@ -240,9 +240,21 @@ class StoreRun:
         rows, columns = layout.levels(kind)[level - 1]
         under = Region(2 * at.x, 2 * at.y, 2 * at.width, 2 * at.height).intersect(Region(0, 0, columns, rows))
         finer = self.store.read(kind, level - 1, under)
-        pixels = halve_labels(finer) if kind == "label" else halve_image(finer)
-        written = self.store.write(kind, level, row, column, pixels)
-        self.journal.done(task_name(kind, cell), bytes=written)
+        if kind == "label":
+            doubt = self.store.read("confidence", level - 1, under) if layout.confidence else None
+            self._write_labels(cell, halve_labels(finer), None if doubt is None else halve_confidence(doubt))
+        else:
+            written = self.store.write(kind, level, row, column, halve_image(finer))
+            self.journal.done(task_name(kind, cell), bytes=written)
+
+    def _write_labels(
+        self, cell: Cell, labels: Labels, confidence: Values | None = None, **facts: Any
+    ) -> None:
+        """Write one cell of labels, and of confidences where they are asked for, as one task."""
+        written = self.store.write("label", *cell, labels)
+        if confidence is not None:
+            written += self.store.write("confidence", *cell, confidence)
+        self.journal.done(task_name("label", cell), bytes=written, **facts)
 
 
 def _halved(area: Region, level: int, levels: list[tuple[int, int]]) -> Region:

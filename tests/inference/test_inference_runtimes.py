@@ -1,15 +1,17 @@
 """Every runtime gives the labels of the plain torch module, the same each time, from any thread."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
 from small_models import integer_model
 
+from wsiseg.class_map import TISSUE8
 from wsiseg.errors import UsageError
 from wsiseg.inference.runtime import build_runtime, choose_runtime
-from wsiseg.models import load_model
+from wsiseg.models import Model, load_model
 from wsiseg.models.normalise import Segmenter
 from wsiseg.phantom.generate import generate_phantom
 
@@ -42,22 +44,61 @@ def choices():
                 continue  # no bfloat16 in this processor
 
 
+@cache
+def plain_runtime(choice):
+    return build_runtime(choice, load_model("tissue8-demo"), SHAPE)
+
+
 @pytest.mark.parametrize("choice", list(choices()), ids=lambda choice: f"{choice.name}-{choice.precision}")
-def test_labels_agree_with_the_plain_module(choice, model, tissue, expected):
-    labels = build_runtime(choice, model, SHAPE).predict(tissue)
+def test_labels_agree_with_the_plain_module(choice, tissue, expected):
+    labels = plain_runtime(choice).predict(tissue).labels
     assert labels.dtype == np.uint8
     assert labels.shape == (1, *SHAPE)
     assert (labels[0] == expected).mean() >= (0.9995 if choice.precision == "fp32" else 0.99)
 
 
+@pytest.mark.parametrize("choice", list(choices()), ids=lambda choice: f"{choice.name}-{choice.precision}")
+def test_confidence_is_the_softmax_and_moves_no_label(choice, model, tissue):
+    cooler = Model(model.network, model.card.model_copy(update={"temperature": 2.5}))
+    segmenter = Segmenter(cooler).eval()
+    with torch.inference_mode():
+        logits = segmenter.logits(torch.from_numpy(tissue))
+    expected = 255 * torch.softmax(logits / 2.5, dim=1).amax(dim=1).numpy()
+    made = build_runtime(choice, cooler, SHAPE, confidence=True).predict(tissue)
+    plain = plain_runtime(choice).predict(tissue)
+    np.testing.assert_array_equal(made.labels, plain.labels)
+    assert plain.confidence is None
+    assert made.confidence.dtype == np.uint8
+    assert made.confidence.shape == made.labels.shape
+    assert np.abs(made.confidence - expected).max() <= (0.51 if choice.precision == "fp32" else 10)
+    assert made.confidence.min() < 120
+    assert made.confidence.max() > 200
+
+
+def test_void_has_no_share_in_a_confidence():
+    """A class that is never given to a pixel is not in the softmax; no value is a reserved one."""
+    classes = [item.model_copy(update={"predicted": item.id != 3}) for item in TISSUE8.classes]
+    segmenter = Segmenter(integer_model(classes=classes), confidence=True).eval()
+    random = np.random.default_rng(3)
+    pixels = torch.from_numpy(random.integers(100, 150, (1, 64, 64, 3), np.uint8))
+    with torch.inference_mode():
+        ids, confidence = segmenter(pixels)
+        share = torch.softmax(segmenter.logits(pixels), 1).amax(1) * 255
+    assert (ids != 3).all()
+    assert segmenter.logits(pixels).shape[1] == 7
+    np.testing.assert_array_equal(confidence.numpy(), np.maximum(3, np.floor(share.numpy() + 0.5)))
+
+
 def test_openvino_repeats_to_the_bit_over_calls_threads_and_builds(model, tissue):
     choice = choose_runtime("openvino", "auto", "cpu")
     first = build_runtime(choice, model, SHAPE, threads=1)
-    labels = first.predict(tissue)
+    labels = first.predict(tissue).labels
     with ThreadPoolExecutor(4) as pool:
-        for again in pool.map(lambda _: first.predict(tissue), range(6)):
+        for again in pool.map(lambda _: first.predict(tissue).labels, range(6)):
             np.testing.assert_array_equal(again, labels)
-    np.testing.assert_array_equal(build_runtime(choice, model, SHAPE, threads=2).predict(tissue), labels)
+    np.testing.assert_array_equal(
+        build_runtime(choice, model, SHAPE, threads=2).predict(tissue).labels, labels
+    )
 
 
 def test_calls_from_threads_do_not_mix():
@@ -65,10 +106,10 @@ def test_calls_from_threads_do_not_mix():
     runtime = build_runtime(choose_runtime("openvino", "fp32", "cpu"), model, (64, 64))
     random = np.random.default_rng(0)
     tiles = [random.integers(0, 256, (1, 64, 64, 3), np.uint8) for _ in range(12)]
-    alone = [runtime.predict(tile) for tile in tiles]
+    alone = [runtime.predict(tile).labels for tile in tiles]
     with ThreadPoolExecutor(4) as pool:
         for one, other in zip(pool.map(runtime.predict, tiles), alone, strict=True):
-            np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(one.labels, other)
 
 
 def test_auto_takes_openvino_on_the_cpu():

@@ -2,14 +2,14 @@ import numpy as np
 
 from wsiseg.geometry import Region
 from wsiseg.stitching.graph import pyramid_graph
-from wsiseg.stitching.kernel import stitch_block
+from wsiseg.stitching.kernel import SegmentedTile, count_confidence, stitch_block
 
 BLOCK = Region(64, 32, 40, 24)
 TILES = [Region(64, 32, 16, 24), Region(80, 32, 16, 24), Region(96, 32, 8, 24)]
 
 
 def labels_of(tile):
-    return np.full(tile.shape, 1 + tile.x // 16 % 7, np.uint8), None
+    return SegmentedTile(np.full(tile.shape, 1 + tile.x // 16 % 7, np.uint8))
 
 
 def test_every_pixel_is_accounted_for_once():
@@ -21,9 +21,13 @@ def test_every_pixel_is_accounted_for_once():
     def segment(tile):
         unread = np.zeros(tile.shape, bool)
         unread[:, :2] = True
-        return labels_of(tile)[0], unread
+        random = np.random.default_rng(tile.x)
+        return SegmentedTile(
+            labels_of(tile).labels, unread, random.integers(3, 256, tile.shape).astype(np.uint8)
+        )
 
-    labels, counts = stitch_block(BLOCK, TILES, segment, tissue, inside)
+    made = stitch_block(BLOCK, TILES, segment, tissue, inside, with_confidence=True)
+    labels, counts, values = made.labels, made.counts, made.confidence
     total = sum(counts.predicted.values()) + counts.no_tissue + counts.unread + counts.not_analysed
     assert total == BLOCK.area
     assert (labels[~inside] == 255).all()
@@ -33,6 +37,26 @@ def test_every_pixel_is_accounted_for_once():
     np.testing.assert_array_equal(labels == 254, unread & tissue & inside)
     assert counts.unread == (unread & tissue & inside).sum()
     assert counts.no_tissue == (inside & ~tissue).sum()
+    np.testing.assert_array_equal(values == 0, ~inside)
+    np.testing.assert_array_equal(values == 1, unread & tissue & inside)
+    np.testing.assert_array_equal(values == 2, inside & ~tissue)
+    spoken = values >= 3
+    assert {label: sum(said.histogram) for label, said in counts.confidence.items()} == counts.predicted
+    assert sum(said.total for said in counts.confidence.values()) == values[spoken].sum(dtype=np.int64)
+    without = stitch_block(BLOCK, TILES, segment, tissue, inside)
+    np.testing.assert_array_equal(without.labels, labels)
+    assert without.confidence is None
+    assert without.counts.predicted == counts.predicted
+
+
+def test_confidences_are_counted_in_tenths_of_their_class():
+    labels = np.array([1, 1, 1, 5, 5], np.uint8)
+    values = np.array([3, 254, 255, 128, 127], np.uint8)
+    counted = count_confidence(labels, values)
+    assert sorted(counted) == [1, 5]
+    assert counted[1].histogram == (1, 0, 0, 0, 0, 0, 0, 0, 0, 2)
+    assert counted[5].histogram == (0, 0, 0, 0, 1, 1, 0, 0, 0, 0)
+    assert (counted[1].total, counted[5].total) == (512, 255)
 
 
 def test_tiles_without_wanted_pixels_are_never_segmented():

@@ -55,6 +55,9 @@ def predict(
     ] = "auto",
     ngff: Annotated[str, typer.Option(metavar="0.5|0.4", help="OME-NGFF version to write.")] = "0.5",
     image_mpp: Annotated[float, typer.Option(help="um per pixel of the image stored with the labels.")] = 4.0,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Also write how sure the network is of each label.")
+    ] = False,
     also: Annotated[
         list[str] | None,
         typer.Option(metavar="FORMAT", help="Also export each result: geojson, csv or png. May be repeated."),
@@ -95,6 +98,7 @@ def predict(
         precision=precision,
         ngff="0.4" if ngff == "0.4" else "0.5",
         image_mpp=image_mpp,
+        confidence=confidence,
         overwrite=overwrite,
     )
     talk = not quiet and not as_json

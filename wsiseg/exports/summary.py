@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wsiseg.class_map import ClassMap
+from wsiseg.confidence import BINS, HIGHEST
 
 Json = dict[str, Any]
 
@@ -18,14 +19,18 @@ AREAS = ("no_tissue", "unread", "not_analysed")
 
 
 def total_counts(counts: Iterable[Mapping[str, Any]]) -> Json:
-    """Add up the pixel counts of all blocks: `predicted` by class id, and each of AREAS.
+    """Add up the counts of all blocks: `predicted` and `confidence` by class id, and each of AREAS.
 
     Ids are whole numbers in a block that was just computed, and text in one from a journal.
     """
-    total: Json = {"predicted": {}, **dict.fromkeys(AREAS, 0)}
+    total: Json = {"predicted": {}, "confidence": {}, **dict.fromkeys(AREAS, 0)}
     for block in counts:
         for label, pixels in block["predicted"].items():
             total["predicted"][int(label)] = total["predicted"].get(int(label), 0) + pixels
+        for label, said in (block.get("confidence") or {}).items():
+            mine = total["confidence"].setdefault(int(label), {"total": 0, "histogram": [0] * BINS})
+            mine["total"] += said["total"]
+            mine["histogram"] = [a + b for a, b in zip(mine["histogram"], said["histogram"], strict=True)]
         for area in AREAS:
             total[area] += block[area]
     return total
@@ -59,8 +64,21 @@ def composition(classes: ClassMap, counts: Json, pixel_mm2: float | None) -> tup
             }
         )
     areas = {"unit": unit, "predicted": area(everything), **{name: area(counts[name]) for name in AREAS}}
+    for row in rows if counts["confidence"] else ():
+        row["confidence"] = _confidence(counts["confidence"].get(row["id"]))
     tissue = everything + counts["unread"]
     return areas, rows, counts["unread"] / tissue if tissue else 0.0
+
+
+def _confidence(said: Json | None) -> Json | None:
+    """Return the mean confidence of a class, and the percentage of its pixels in each tenth of 0 to 1."""
+    if said is None:
+        return None
+    pixels = sum(said["histogram"])
+    return {
+        "mean": round(said["total"] / pixels / HIGHEST, 4),
+        "histogram": [round(100 * part / pixels, 3) for part in said["histogram"]],
+    }
 
 
 def write_json(path: Path, content: Json) -> None:

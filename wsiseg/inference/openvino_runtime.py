@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.errors import WsisegError
+from wsiseg.inference.runtime import Prediction
 
 if TYPE_CHECKING:
     from wsiseg.models import Model
@@ -26,7 +27,14 @@ class OpenVinoRuntime:
     name = "openvino"
 
     def __init__(
-        self, model: Model, tile_shape: tuple[int, int], batch: int, precision: str, threads: int
+        self,
+        model: Model,
+        tile_shape: tuple[int, int],
+        batch: int,
+        precision: str,
+        threads: int,
+        *,
+        confidence: bool = False,
     ) -> None:
         import openvino
         import torch
@@ -36,7 +44,7 @@ class OpenVinoRuntime:
 
         self.precision = precision
         shape = (batch, *tile_shape, 3)
-        segmenter = Segmenter(model).eval()
+        segmenter = Segmenter(model, confidence=confidence).eval()
         # Tracing runs the module once: on a small picture, or its activations would be the run's peak memory.
         step = model.network.input_multiple * shrink_of(model.card)
         small = (1, *(min(side, TRACE_PX // step * step or side) for side in tile_shape), 3)
@@ -44,11 +52,12 @@ class OpenVinoRuntime:
             example = torch.zeros(small, dtype=torch.uint8)
             graph = openvino.convert_model(segmenter, example_input=example, input=[(-1, -1, -1, 3)])
         graph.reshape(list(shape))
-        made = tuple(graph.output(0).get_partial_shape().to_shape())
-        if made != shape[:3]:
-            raise WsisegError(
-                f"OpenVINO made an output of {made} from an input of {shape}: use --runtime torch"
-            )
+        for output in graph.outputs:
+            made = tuple(output.get_partial_shape().to_shape())
+            if made != shape[:3]:
+                raise WsisegError(
+                    f"OpenVINO made an output of {made} from an input of {shape}: use --runtime torch"
+                )
         self._compiled = openvino.Core().compile_model(
             graph,
             "CPU",
@@ -62,13 +71,14 @@ class OpenVinoRuntime:
         # One request: its activations exist once, and calls would share the one stream anyway.
         self._request = self._compiled.create_infer_request()
         self._turn = threading.Lock()
+        self._outputs = range(len(graph.outputs))
 
-    def predict(self, tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return class ids (N, rows, columns) uint8 of RGB tiles (N, rows, columns, 3) uint8."""
+    def predict(self, tiles: NDArray[np.uint8]) -> Prediction:
+        """See `Runtime.predict`."""
         with self._turn:
             self._request.infer([np.ascontiguousarray(tiles)], share_inputs=True)
-            ids: NDArray[np.uint8] = self._request.get_output_tensor(0).data.copy()
-        return ids
+            made = [self._request.get_output_tensor(index).data.copy() for index in self._outputs]
+        return Prediction(*made)
 
 
 def version() -> str:

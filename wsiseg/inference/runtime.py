@@ -20,17 +20,24 @@ PRECISIONS = ("bf16", "fp32")
 DEVICES = ("auto", "cpu", "cuda")
 
 
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a network says of a batch of tiles."""
+
+    labels: NDArray[np.uint8]
+    """(N, rows, columns) class ids."""
+    confidence: NDArray[np.uint8] | None = None
+    """(N, rows, columns), see `wsiseg.confidence`; None where it was not asked for."""
+
+
 class Runtime(Protocol):
     """A network that is ready to be called, from several threads at once."""
 
     name: str
     precision: str
 
-    def predict(self, tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return class ids (N, rows, columns) uint8 of RGB tiles (N, rows, columns, 3) uint8.
-
-        The tile shape is the one that the runtime was built for.
-        """
+    def predict(self, tiles: NDArray[np.uint8]) -> Prediction:
+        """Return the labels of RGB tiles (N, rows, columns, 3) uint8 of the shape that this was built for."""
         ...
 
 
@@ -92,16 +99,18 @@ def build_runtime(
     tile_shape: tuple[int, int],
     batch: int = 1,
     threads: int | None = None,
+    *,
+    confidence: bool = False,
 ) -> Runtime:
     """Build the chosen runtime for inputs of (batch, *tile_shape, 3); a call uses at most `threads` CPUs."""
     threads = threads or usable_cpus()
     if choice.name == "openvino":
         from wsiseg.inference.openvino_runtime import OpenVinoRuntime
 
-        return OpenVinoRuntime(model, tile_shape, batch, choice.precision, threads)
+        return OpenVinoRuntime(model, tile_shape, batch, choice.precision, threads, confidence=confidence)
     from wsiseg.inference.torch_runtime import TorchRuntime
 
-    return TorchRuntime(model, choice.precision, choice.device, threads)
+    return TorchRuntime(model, choice.precision, choice.device, threads, confidence=confidence)
 
 
 def usable_cpus() -> int:

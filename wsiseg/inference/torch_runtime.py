@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from wsiseg.inference.runtime import Prediction
+
 if TYPE_CHECKING:
     from wsiseg.models import Model
 
@@ -17,7 +19,9 @@ class TorchRuntime:
 
     name = "torch"
 
-    def __init__(self, model: Model, precision: str, device: str, threads: int) -> None:
+    def __init__(
+        self, model: Model, precision: str, device: str, threads: int, *, confidence: bool = False
+    ) -> None:
         import torch
 
         from wsiseg.models.normalise import Segmenter
@@ -25,13 +29,13 @@ class TorchRuntime:
         self.precision = precision
         self._device = torch.device(device)
         self._threads = threads
-        segmenter = Segmenter(model).eval().to(self._device)
+        segmenter = Segmenter(model, confidence=confidence).eval().to(self._device)
         # torch's stubs leave memory_format out
         self._segmenter = segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._turn = threading.Lock()
 
-    def predict(self, tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return class ids (N, rows, columns) uint8 of RGB tiles (N, rows, columns, 3) uint8."""
+    def predict(self, tiles: NDArray[np.uint8]) -> Prediction:
+        """See `Runtime.predict`."""
         import torch
 
         with (
@@ -41,6 +45,6 @@ class TorchRuntime:
         ):
             if self._device.type == "cpu" and torch.get_num_threads() != self._threads:
                 torch.set_num_threads(self._threads)
-            ids = self._segmenter(torch.from_numpy(np.ascontiguousarray(tiles)).to(self._device))
-            result: NDArray[np.uint8] = ids.cpu().numpy()
-        return result
+            made = self._segmenter(torch.from_numpy(np.ascontiguousarray(tiles)).to(self._device))
+            parts = made if isinstance(made, tuple) else (made,)
+            return Prediction(*(part.cpu().numpy() for part in parts))

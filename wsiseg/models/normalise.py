@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wsiseg.confidence import HIGHEST, LOWEST
 from wsiseg.errors import ModelRefusedError
 from wsiseg.models.card import ModelCard
 from wsiseg.models.checkpoint import Model
@@ -52,15 +53,19 @@ class Normalise(nn.Module):
 class Segmenter(nn.Module):
     """uint8 (N, H, W, 3) RGB -> uint8 (N, H, W) class ids; H and W multiples of the network's.
 
+    With `confidence` also uint8 (N, H, W) of softmax(logits / temperature), see `wsiseg.confidence`.
+
     A photo is sub-sampled by the card's `input_scale` first; H and W are multiples of both factors together.
     A network that answers at a lower resolution is up-sampled bilinearly before the argmax. Classes that
-    are not `predicted` (void) never win. Dividing by a temperature would not change the labels: left out.
+    are not `predicted` (void) never win. The temperature does not change the labels.
     """
 
     table: Tensor
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, confidence: bool = False) -> None:
         super().__init__()
+        self.confidence = confidence
+        self.temperature = model.card.temperature
         self.normalise = Normalise(model.card)
         self.network = model.network
         self.stride = model.network.output_stride
@@ -71,11 +76,19 @@ class Segmenter(nn.Module):
         self.identity = ids == list(range(len(ids)))
         self.register_buffer("table", torch.tensor(ids, dtype=torch.uint8))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the ids of the classes with the highest logits; the first of equal ones."""
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the ids of the classes with the highest logits, the first of equal ones; and confidences."""
         logits = self.logits(image)
         winner = logits.argmax(dim=1)
-        return winner.to(torch.uint8) if self.identity else self.table[winner]
+        ids = winner.to(torch.uint8) if self.identity else self.table[winner]
+        return (ids, self.quantised(logits)) if self.confidence else ids
+
+    def quantised(self, logits: Tensor) -> Tensor:
+        """Return the confidence of the highest of these logits (N, C, H, W): uint8 (N, H, W)."""
+        values = logits.float() / self.temperature
+        behind = values - values.amax(dim=1, keepdim=True)
+        share = float(HIGHEST) / behind.exp().sum(dim=1)  # 255 x the softmax of the highest
+        return torch.floor(share + 0.5).clamp(LOWEST, HIGHEST).to(torch.uint8)
 
     def logits(self, image: Tensor) -> Tensor:
         """Return the logits of the predicted classes at the image's size, float (N, predicted, H, W)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from wsiseg import confidence
 from wsiseg.class_map import NOT_ANALYSED, UNREAD
 from wsiseg.geometry import ceil_div
 
@@ -60,3 +61,22 @@ def halve_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     total = padded.reshape(channels, rows, 2, columns, 2).sum((2, 4), dtype=np.uint16)
     halved: NDArray[np.uint8] = ((total + 2) >> 2).astype(np.uint8)
     return halved
+
+
+def halve_confidence(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Average the confidences of each 2x2 pixels, rounded half up; (rows, columns) to half, rounded up.
+
+    Pixels without one have no part in the mean. Where none of the four has one, unread wins, then no
+    tissue, then not analysed. Pixels beyond an odd edge do not exist.
+    """
+    rows, columns = half_shape(values.shape)
+    padded = np.full((rows * 2, columns * 2), confidence.NOT_ANALYSED, np.uint8)
+    padded[: values.shape[0], : values.shape[1]] = values
+    four = np.stack([padded[row::2, column::2] for row in (0, 1) for column in (0, 1)])
+    spoken = four >= confidence.LOWEST
+    count = spoken.sum(0, dtype=np.uint16)
+    total = np.where(spoken, four, 0).sum(0, dtype=np.uint16)
+    mean = (2 * total + count) // np.maximum(2 * count, 1)
+    unread, no_tissue = (four == confidence.UNREAD).any(0), (four == confidence.NO_TISSUE).any(0)
+    silent = np.where(unread, confidence.UNREAD, np.where(no_tissue, confidence.NO_TISSUE, 0))
+    return np.where(count > 0, mean, silent).astype(np.uint8)

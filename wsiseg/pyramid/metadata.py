@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from wsiseg import confidence
 from wsiseg.class_map import RESERVED_NAMES, ClassMap
+from wsiseg.confidence import Calibration
 
 NgffVersion = Literal["0.5", "0.4"]
 LABEL_NAME = "tissue"
@@ -26,12 +28,7 @@ def image_attributes(
         ],
         "omero": {
             "channels": [
-                {
-                    "label": label,
-                    "color": colour,
-                    "active": True,
-                    "window": {"min": 0, "max": 255, "start": 0, "end": 255},
-                }
+                _channel(label, colour)
                 for label, colour in (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
             ],
             "rdefs": {"model": "color"},
@@ -64,6 +61,29 @@ def label_attributes(
         "image-label": image_label,
     }
     return _wrap(version, content)
+
+
+def confidence_attributes(
+    version: NgffVersion, calibration: Calibration, pixel: tuple[float, float], unit: str | None, levels: int
+) -> Json:
+    """Return the attributes of the confidence image: a grey image, and what its values mean."""
+    name = calibration.group
+    content: Json = {
+        "multiscales": [_multiscale(version, name, _space_axes(unit), _scales(pixel, levels))],
+        "omero": {"channels": [_channel(name, "FFFFFF")], "rdefs": {"model": "greyscale"}},
+    }
+    meaning = {
+        "probability": f"value / {confidence.HIGHEST}, where the value is {confidence.LOWEST} or more",
+        "values": {str(value): name for value, name in confidence.NAMES.items()},
+        "temperature": calibration.temperature,
+        "calibrated": calibration.fitted,
+    }
+    return {**_wrap(version, content), "wsiseg": meaning}
+
+
+def _channel(label: str, colour: str) -> Json:
+    window = {"min": 0, "max": 255, "start": 0, "end": 255}
+    return {"label": label, "color": colour, "active": True, "window": window}
 
 
 def _space_axes(unit: str | None) -> list[Json]:

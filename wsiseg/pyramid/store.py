@@ -1,4 +1,4 @@
-"""The result store: an RGB image pyramid and, under `labels/tissue`, the label pyramid (OME-Zarr).
+"""The result store: an RGB image pyramid, its labels in `labels/tissue`, and confidences (OME-Zarr).
 
 Every shard (or chunk, in NGFF 0.4) is written whole by one task, so there are no locks. A store holds
 no dates and no timings: the same run gives the same bytes.
@@ -18,7 +18,9 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
+from wsiseg import confidence
 from wsiseg.class_map import NOT_ANALYSED, ClassMap
+from wsiseg.confidence import Calibration
 from wsiseg.geometry import Region, ceil_div
 from wsiseg.pyramid import metadata
 from wsiseg.pyramid.levels import level_shapes
@@ -28,7 +30,9 @@ CHUNK_PX = 512
 IMAGE_SHARD_PX = 1024
 TISSUE_MASK = "tissue_mask"
 
-Kind = Literal["label", "image"]
+Kind = Literal["label", "image", "confidence"]
+KINDS: tuple[Kind, ...] = ("label", "image", "confidence")
+FILL = {"label": NOT_ANALYSED, "image": 255, "confidence": confidence.NOT_ANALYSED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,8 @@ class StoreLayout:
     image_pixel: tuple[float, float]
     block_px: int
     """Side of a label shard: one block."""
+    confidence: Calibration | None = None
+    """Of the confidence pyramid, which has the label pyramid's shape; None: there is none."""
 
     @property
     def label_levels(self) -> list[tuple[int, int]]:
@@ -63,11 +69,23 @@ class StoreLayout:
 
     def levels(self, kind: Kind) -> list[tuple[int, int]]:
         """(rows, columns) of every level of one pyramid."""
-        return self.label_levels if kind == "label" else self.image_levels
+        return self.image_levels if kind == "image" else self.label_levels
 
     def cell_px(self, kind: Kind) -> int:
         """Side of what one task writes at every level of one pyramid."""
-        return self.block_px if kind == "label" else IMAGE_SHARD_PX
+        return IMAGE_SHARD_PX if kind == "image" else self.block_px
+
+    def path(self, kind: Kind, level: int) -> str:
+        """Return where the array of a level is in the store."""
+        if kind == "image":
+            return str(level)
+        if kind == "label":
+            return f"labels/{LABEL_NAME}/{level}"
+        return f"{'' if self.confidence is None else self.confidence.group}/{level}"
+
+    def kinds_of(self, task_kind: Kind) -> tuple[Kind, ...]:
+        """Return what a task of this kind writes: labels come with their confidences."""
+        return (task_kind, "confidence") if task_kind == "label" and self.confidence else (task_kind,)
 
     def cell(self, kind: Kind, level: int, row: int, column: int) -> Region:
         """Return the pixels of one task's cell, clipped to its level."""
@@ -84,15 +102,16 @@ class ResultStore:
         self.layout = layout
         root = zarr.open_group(str(path), mode="r+")
         self._arrays: dict[tuple[Kind, int], Any] = {}
-        for level in range(len(layout.label_levels)):
-            self._arrays["label", level] = root[f"labels/{LABEL_NAME}/{level}"]
-            self._arrays["image", level] = root[str(level)]
+        for kind in (*layout.kinds_of("label"), *layout.kinds_of("image")):
+            for level in range(len(layout.label_levels)):
+                self._arrays[kind, level] = root[layout.path(kind, level)]
 
     def write(self, kind: Kind, level: int, row: int, column: int, pixels: NDArray[np.uint8]) -> int:
         """Write one whole cell and bring it to the disk; return the bytes that its files take.
 
-        Labels are (rows, columns), images (3, rows, columns). Files left by an interrupted write of the
-        same cell are removed first: zarr reads an old shard before it replaces it, and fails on a torn one.
+        Labels and confidences are (rows, columns), images (3, rows, columns). Files left by an interrupted
+        write of the same cell are removed first: zarr reads an old shard before it replaces it, and fails on
+        a torn one.
         """
         for file in self.files(kind, level, row, column):
             file.unlink()
@@ -105,15 +124,15 @@ class ResultStore:
         return sum(file.stat().st_size for file in written)
 
     def read(self, kind: Kind, level: int, region: Region) -> NDArray[np.uint8]:
-        """Read a rectangle of one level: (rows, columns) labels or (3, rows, columns) image."""
+        """Read a rectangle of one level: (rows, columns), of the image (3, rows, columns)."""
         rows, columns = region.slices_in(Region(0, 0, 0, 0))
         pixels: NDArray[np.uint8] = self._arrays[kind, level][(..., rows, columns)]
         return pixels
 
     def files(self, kind: Kind, level: int, row: int, column: int) -> Iterator[Path]:
         """Yield the existing files of one cell. A cell that is all fill value has none."""
-        folder = self.path / (f"labels/{LABEL_NAME}/{level}" if kind == "label" else str(level))
-        lead = () if kind == "label" else ("0",)
+        folder = self.path / self.layout.path(kind, level)
+        lead = ("0",) if kind == "image" else ()
         if self.layout.version == "0.5":
             names = [("c", *lead, str(row), str(column))]
         else:
@@ -130,11 +149,14 @@ class ResultStore:
 
     def size_of(self, task: str) -> int:
         """Return the bytes that the files of a task `kind/level/row/column` take."""
-        kind, level, row, column = task.split("/")
-        if kind not in ("label", "image"):
+        name, level, row, column = task.split("/")
+        if name not in KINDS:
             return -1
-        files = self.files("label" if kind == "label" else "image", int(level), int(row), int(column))
-        return sum(file.stat().st_size for file in files)
+        return sum(
+            file.stat().st_size
+            for kind in self.layout.kinds_of(name)
+            for file in self.files(kind, int(level), int(row), int(column))
+        )
 
     def sweep(self) -> None:
         """Remove the temporary files that killed writers left behind."""
@@ -150,7 +172,7 @@ def create_store(
     tissue: NDArray[np.bool_],
     cell_px: int,
 ) -> ResultStore:
-    """Write the metadata of an empty store; what is not computed yet reads as 255 (labels) or white (image).
+    """Write the metadata of an empty store; what is not computed yet reads as its fill value.
 
     `own` goes into the root's attribute `wsiseg`. Whatever lies at `path` is removed.
     """
@@ -173,9 +195,17 @@ def create_store(
             layout.version, classes, layout.label_pixel, layout.unit, levels
         ),
     )
-    for level in range(levels):
-        _create_array(tissue_label, str(level), layout, "label", level)
-        _create_array(root, str(level), layout, "image", level)
+    groups: dict[Kind, Any] = {"label": tissue_label, "image": root}
+    if layout.confidence is not None:
+        groups["confidence"] = root.create_group(
+            layout.confidence.group,
+            attributes=metadata.confidence_attributes(
+                layout.version, layout.confidence, layout.label_pixel, layout.unit, levels
+            ),
+        )
+    for kind, group in groups.items():
+        for level in range(levels):
+            _create_array(group, str(level), layout, kind, level)
     scale = [layout.label_pixel[1] * cell_px, layout.label_pixel[0] * cell_px]
     root.create_array(
         TISSUE_MASK,
@@ -196,10 +226,10 @@ def create_store(
 
 def _create_array(group: Any, name: str, layout: StoreLayout, kind: Kind, level: int) -> None:
     rows, columns = layout.levels(kind)[level]
-    lead = () if kind == "label" else (3,)
+    lead = (3,) if kind == "image" else ()
     shape = (*lead, rows, columns)
     chunks = (*lead, CHUNK_PX, CHUNK_PX)
-    fill = NOT_ANALYSED if kind == "label" else 255
+    fill = FILL[kind]
     if layout.version == "0.5":
         side = layout.cell_px(kind)
         group.create_array(
@@ -210,7 +240,7 @@ def _create_array(group: Any, name: str, layout: StoreLayout, kind: Kind, level:
             shards=(*lead, side, side),
             compressors=ZstdCodec(level=3),
             fill_value=fill,
-            dimension_names=("y", "x") if kind == "label" else ("c", "y", "x"),
+            dimension_names=("c", "y", "x") if kind == "image" else ("y", "x"),
         )
     else:
         group.create_array(

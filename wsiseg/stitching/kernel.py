@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wsiseg import confidence
 from wsiseg.class_map import NOT_ANALYSED, UNREAD
 from wsiseg.geometry import Region
 
@@ -17,9 +18,31 @@ NO_TISSUE = 0
 
 Labels = NDArray[np.uint8]
 """(rows, columns) uint8 class ids, 254 unread, 255 not analysed."""
+Values = NDArray[np.uint8]
+"""(rows, columns) uint8 confidences, see `wsiseg.confidence`."""
 Mask = NDArray[np.bool_]
 """(rows, columns) bool."""
 Pixel = TypeVar("Pixel", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedTile:
+    """What is known of one tile, each part (rows, columns) of it."""
+
+    labels: Labels
+    unread: Mask | None = None
+    """What could not be decoded; None where all could."""
+    confidence: Values | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassConfidence:
+    """Confidences of the pixels of one class."""
+
+    total: int
+    """Sum of their values."""
+    histogram: tuple[int, ...]
+    """Pixels in each of `wsiseg.confidence.BINS` equal parts of 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,46 +54,85 @@ class BlockCounts:
     no_tissue: int
     unread: int
     not_analysed: int
+    confidence: Mapping[int, ClassConfidence] | None = None
+    """By class id; None where it was not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class StitchedBlock:
+    """One block of the label map, and of the confidences where they were asked for."""
+
+    labels: Labels
+    counts: BlockCounts
+    confidence: Values | None = None
 
 
 def stitch_block(
     block: Region,
     tiles: list[Region],
-    segment_tile: Callable[[Region], tuple[Labels, Mask | None]],
+    segment_tile: Callable[[Region], SegmentedTile],
     tissue: Mask,
     inside: Mask | None,
-) -> tuple[Labels, BlockCounts]:
+    *,
+    with_confidence: bool = False,
+) -> StitchedBlock:
     """Fill one block from its tiles and apply the rules.
 
-    `tissue` and `inside` (the region of interest) are (block.height, block.width). `segment_tile`
-    gives a tile's labels and what could not be read in it; it is only called for tiles in which a
-    pixel of tissue lies inside the region of interest. Order of the rules, the strongest last:
-    network, no tissue, unread, outside of the region of interest.
+    `tissue` and `inside` (the region of interest) are (block.height, block.width). `segment_tile` is only
+    called for tiles in which a pixel of tissue lies inside the region of interest. Order of the rules,
+    the strongest last: network, no tissue, unread, outside of the region of interest.
     """
     labels: Labels = np.full(block.shape, NO_TISSUE, np.uint8)
+    values: Values | None = np.zeros(block.shape, np.uint8) if with_confidence else None
     unread = np.zeros(block.shape, bool)
     wanted = tissue if inside is None else tissue & inside
     for tile in tiles:
         at = tile.slices_in(block)
         if not wanted[at].any():
             continue
-        labels[at], missing = segment_tile(tile)
-        if missing is not None:
-            unread[at] = missing
-    labels[~tissue] = NO_TISSUE
-    unread &= tissue
-    labels[unread] = UNREAD
-    if inside is not None:
-        labels[~inside] = NOT_ANALYSED
-        tissue, unread = tissue & inside, unread & inside
+        made = segment_tile(tile)
+        labels[at] = made.labels
+        if values is not None and made.confidence is not None:
+            values[at] = made.confidence
+        if made.unread is not None:
+            unread[at] = made.unread
+    rules = (~tissue, unread & tissue, None if inside is None else ~inside)
+    _apply(labels, rules, (NO_TISSUE, UNREAD, NOT_ANALYSED))
+    if values is not None:
+        _apply(values, rules, (confidence.NO_TISSUE, confidence.UNREAD, confidence.NOT_ANALYSED))
+    unread &= wanted
+    spoken = wanted & ~unread
     analysed = block.area if inside is None else int(inside.sum())
-    histogram = np.bincount(labels[tissue & ~unread], minlength=256)
-    return labels, BlockCounts(
+    histogram = np.bincount(labels[spoken], minlength=256)
+    counts = BlockCounts(
         predicted={int(label): int(histogram[label]) for label in np.flatnonzero(histogram)},
-        no_tissue=analysed - int(tissue.sum()),
+        no_tissue=analysed - int(wanted.sum()),
         unread=int(unread.sum()),
         not_analysed=block.area - analysed,
+        confidence=None if values is None else count_confidence(labels[spoken], values[spoken]),
     )
+    return StitchedBlock(labels, counts, values)
+
+
+def _apply(values: Values, rules: tuple[Mask | None, ...], marks: tuple[int, ...]) -> None:
+    for rule, mark in zip(rules, marks, strict=True):
+        if rule is not None:
+            values[rule] = mark
+
+
+def count_confidence(labels: Labels, values: Values) -> dict[int, ClassConfidence]:
+    """Count the confidences of each class; `labels` and `values` are of the same pixels, in one dimension."""
+    table = np.bincount(labels.astype(np.intp) * 256 + values, minlength=1 << 16).reshape(256, 256)
+    bins = np.minimum(np.arange(256) * confidence.BINS // confidence.HIGHEST, confidence.BINS - 1)
+    return {
+        int(label): ClassConfidence(
+            total=int(table[label] @ np.arange(256)),
+            histogram=tuple(
+                int(pixels) for pixels in np.bincount(bins, table[label], confidence.BINS).astype(np.int64)
+            ),
+        )
+        for label in np.flatnonzero(table.any(1))
+    }
 
 
 def crop_tile(predicted: NDArray[Pixel], tile: Region, halo_px: int) -> NDArray[Pixel]:
