@@ -48,7 +48,8 @@ contracts: $(STAMP)  ## Check that imports run one way
 check: lint types contracts test  ## Everything that the continuous integration runs
 
 model: $(STAMP)  ## Rebuild the bundled model from generated slides; trains on the CPU
-	$(BIN)/python -m wsiseg.training.tissue8_demo configs/train_tissue8_demo.yaml \
+	$(BIN)/wsiseg train configs/train_tissue8_demo.yaml -o build/tissue8-demo
+	$(BIN)/python -m wsiseg.training.tissue8_demo build/tissue8-demo \
 		--page docs/model-cards/tissue8-demo.md $(if $(wildcard $(CROPS)),--crops $(CROPS))
 
 bench-seams: $(STAMP)  ## Measure agreement of tiled with untiled prediction

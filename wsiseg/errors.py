@@ -43,6 +43,10 @@ class SlideReadError(WsisegError):
     exit_code = EXIT_REFUSED
 
 
+class DivergedError(WsisegError):
+    """A training whose loss or gradient stopped being finite."""
+
+
 def choose(what: str, name: str, valid: object) -> str:
     """Return the message for a name that is not among the `valid` ones."""
     names = ", ".join(sorted(str(item) for item in valid))  # type: ignore[attr-defined]

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from wsiseg.class_map import TISSUE8
+from wsiseg.config import load_config
 from wsiseg.models import DEFAULT_MODEL, read_card
 from wsiseg.models.files import find_model
 from wsiseg.training.card_page import render
-from wsiseg.training.config import read_training_config
-from wsiseg.training.loop import Normalisation
-from wsiseg.training.tissue8_card import WARNING, bare_card, measure
+from wsiseg.training.config import TrainConfig
+from wsiseg.training.tissue8_card import WARNING, measure
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,10 +27,10 @@ def test_the_bundled_model_is_small():
 def test_the_bundled_model_is_the_one_that_the_config_builds():
     card, config = (
         read_card(DEFAULT_MODEL),
-        read_training_config(ROOT / "configs" / "train_tissue8_demo.yaml"),
+        load_config(ROOT / "configs" / "train_tissue8_demo.yaml", [], TrainConfig),
     )
-    assert card.architecture.options == config.options
-    assert card.mpp == config.mpp
+    assert card.architecture.options == config.model.options
+    assert card.mpp == config.model.mpp
     assert str(config.data.train_count) in card.training_data
 
 
@@ -48,8 +48,7 @@ def test_measured_scores_fit_into_a_card():
         held_out=pictures,
         crops=None,
     )
-    config = read_training_config(ROOT / "configs" / "train_tissue8_demo.yaml")
-    card = bare_card(config, Normalisation((1.0, 2.0, 3.0), (4.0, 5.0, 6.0)))
+    card = read_card(DEFAULT_MODEL)
     full = type(card).model_validate({**card.model_dump(), "scores": scores, "scores_note": note})
     assert full.scores["held_out_phantoms"]["iou"]["necrosis"] is None
     assert full.scores["held_out_phantoms"]["phantoms"] == 2

@@ -1,65 +1,27 @@
-"""Losses by hand, and a short run that learns, repeats itself and keeps its best state."""
-
-import math
+"""A stage learns what is easy, repeats itself, keeps its best state, and ends where the loss does."""
 
 import numpy as np
 import pytest
 import torch
 
-from wsiseg.class_map import NOT_ANALYSED
+from wsiseg.class_map import TISSUE8
 from wsiseg.datasets.phantom import PatchDataset
-from wsiseg.errors import UsageError
-from wsiseg.models import build_model
-from wsiseg.training.config import StageConfig
-from wsiseg.training.loop import Normalisation, channel_table, seed_everything, train_stage
-from wsiseg.training.losses import class_frequencies, class_weights, loss, subsample_labels
+from wsiseg.errors import DivergedError
+from wsiseg.models import Architecture, ModelCard, build_model
+from wsiseg.training.config import PhantomData, StageConfig, TrainConfig
+from wsiseg.training.loop import Hooks, train_stage
+from wsiseg.training.processes import Processes
+from wsiseg.training.state import Position
+from wsiseg.training.step import Stage, Stepper, make_optimiser
 
-
-def test_class_weights_by_hand():
-    labels = np.array([[[3, 3, 3, 5], [255, 255, 254, 3]]], np.uint8)
-    frequencies = class_frequencies(labels, (3, 5, 6))
-    assert frequencies == pytest.approx([0.8, 0.2, 0.0])
-    weights = class_weights(frequencies)
-    assert weights.tolist() == pytest.approx([1 / math.log(1.9), 1 / math.log(1.3), 1 / math.log(1.1)])
-
-
-def test_nothing_labelled_is_refused():
-    with pytest.raises(UsageError, match="nothing to train on"):
-        class_frequencies(np.full((1, 4, 4), 255, np.uint8), (0, 1))
-
-
-def test_loss_ignores_what_nobody_labelled():
-    logits = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    target = torch.randint(0, 3, (1, 4, 4), generator=torch.Generator().manual_seed(1))
-    hidden = target.clone()
-    hidden[:, 2:] = NOT_ANALYSED
-    weights = torch.tensor([1.0, 2.0, 3.0])
-    upper = loss(logits[:, :, :2], target[:, :2], weights)
-    assert loss(logits, hidden, weights) == pytest.approx(float(upper))
-    by_hand, total = 0.0, 0.0
-    for row in range(2):
-        for column in range(4):
-            right = int(target[0, row, column])
-            by_hand -= float(torch.log_softmax(logits[0, :, row, column], 0)[right]) * float(weights[right])
-            total += float(weights[right])
-    assert float(upper) == pytest.approx(by_hand / total, rel=1e-5)
-
-
-def test_labels_for_the_encoder_are_taken_never_averaged():
-    labels = torch.arange(256).reshape(1, 16, 16)
-    assert subsample_labels(labels, 8).tolist() == [[[4 * 16 + 4, 4 * 16 + 12], [12 * 16 + 4, 12 * 16 + 12]]]
-    assert subsample_labels(labels, 1) is labels
-
-
-def test_ids_become_channels_and_others_are_ignored():
-    table = channel_table((0, 4, 7))
-    assert table[[0, 4, 7, 1, 254, 255]].tolist() == [0, 1, 2, 255, 255, 255]
+CPU = Processes(0, 1, torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True)
 def _torch_state():
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
     yield
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
@@ -76,60 +38,147 @@ def easy_pictures():
     return np.clip(rgb, 0, 255).astype(np.uint8), labels
 
 
-def run(network_name, *, bf16=False, validate=None, epochs=3, kept=None, mean=125.0):
-    seed_everything(3)
-    rgb, labels = easy_pictures()
-    network = build_model(network_name, num_classes=8, alpha2=1, alpha3=1)
-    reports = []
-    patches = PatchDataset(rgb, labels, side_px=64, per_epoch=16, seed=1, augmentation=None)
-    state = train_stage(
-        network,
-        patches,
+def card_of(name):
+    return ModelCard(
         name="try",
-        stage=StageConfig(epochs=epochs, learning_rate=5e-3),
-        batch=4,
-        weights=torch.ones(8),
-        ids=tuple(range(8)),
-        normalisation=Normalisation((mean, mean, mean), (60.0, 60.0, 60.0)),
-        weight_decay=5e-4,
-        bf16=bf16,
-        validate=validate,
-        report=reports.append,
-        keep=None if kept is None else kept.append,
+        summary="a test",
+        architecture=Architecture(name=name, num_classes=8),
+        classes=TISSUE8.classes,
+        domain="slide",
+        mpp=1.0,
+        mean=(125.0, 125.0, 125.0),
+        std=(60.0, 60.0, 60.0),
+        licence="Apache-2.0",
+        source="tests",
+        training_data="tests",
     )
-    return network, state, reports
 
 
-@pytest.mark.parametrize(("network_name", "epochs"), [("espnet-c", 4), ("espnet", 16)])
+def run(network_name, *, epochs=3, at_epoch=None, before=None, rates=None, **changes):
+    """Train, and return the network and the steps' reports."""
+    torch.manual_seed(3)
+    options = {"alpha2": 1, "alpha3": 1} if network_name.startswith("espnet") else {}
+    options = {"width": 8} if network_name == "unet" else options
+    network = build_model(network_name, num_classes=8, **options)
+    config = TrainConfig(
+        name="try",
+        data=PhantomData(dataset="phantoms"),
+        whole=StageConfig(epochs=epochs, learning_rate=5e-3, schedule="cosine"),
+        batch=changes.pop("batch", 4),
+        workers=0,
+        **changes,
+    )
+    stage = Stage(
+        index=0,
+        name="try",
+        network=network,
+        card=card_of(network_name),
+        config=config.whole,
+        weights=torch.ones(8),
+        rates=rates or {},
+    )
+    rgb, labels = easy_pictures()
+    patches = PatchDataset(rgb, labels, side_px=64, per_epoch=16, seed=1, augmentation=None)
+    if before is not None:
+        before(network)
+    stepper = Stepper(stage, config, CPU, make_optimiser(stage, config.weight_decay))
+    reports = []
+    hooks = Hooks(
+        on_step=reports.append, on_epoch=at_epoch or (lambda position, _: position), on_state=lambda _: None
+    )
+    train_stage(stage, config, patches, [range(16)], CPU, stepper, Position(), hooks)
+    return network, reports
+
+
+def mean_loss(reports, epoch):
+    losses = [row.loss for row in reports if row.epoch == epoch]
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize(("network_name", "epochs"), [("espnet-c", 4), ("espnet", 16), ("unet", 12)])
 def test_a_short_run_learns_what_is_easy(network_name, epochs):
-    _, _, reports = run(network_name, epochs=epochs)
-    assert reports[-1].loss < 0.5 * reports[0].loss
-    assert [row.epoch for row in reports] == list(range(epochs))
+    _, reports = run(network_name, epochs=epochs)
+    assert mean_loss(reports, epochs - 1) < 0.5 * mean_loss(reports, 0)
+    assert [(row.epoch, row.step) for row in reports] == [(e, s) for e in range(epochs) for s in range(4)]
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_a_run_repeats_itself(bf16):
-    _, one, _ = run("espnet", bf16=bf16, epochs=1)
-    _, other, _ = run("espnet", bf16=bf16, epochs=1)
-    assert one.keys() == other.keys()
+@pytest.mark.parametrize(
+    ("network_name", "precision"),
+    [("espnet", "fp32"), ("espnet", "bf16"), ("enet", "fp32"), ("erfnet", "fp32")],
+)
+def test_a_run_repeats_itself(network_name, precision):
+    """ENet and ERFNet have dropout, whose random numbers repeat too."""
+    one = run(network_name, precision=precision, epochs=1)[0].state_dict()
+    other = run(network_name, precision=precision, epochs=1)[0].state_dict()
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert all(torch.isfinite(value).all() for value in one.values() if value.is_floating_point())
 
 
-def test_the_best_state_is_kept_not_the_last():
-    scores, states, kept = iter([0.3, 0.9, 0.5]), [], []
+def test_a_step_is_the_same_however_it_is_divided():
+    """4 patches at once, and 2 and 2, with the statistics of the normalisation fixed."""
+    rgb, labels = easy_pictures()
+    patches = PatchDataset(rgb, labels, side_px=64, per_epoch=4, seed=1, augmentation=None)
+    four = torch.stack([patches[at][0] for at in range(4)]), torch.stack([patches[at][1] for at in range(4)])
+    four[1][:3, :40] = 255  # one part with few labels: its pixels count as much as any other
+    moved = []
+    for parts in ([four], [(four[0][:3], four[1][:3]), (four[0][3:], four[1][3:])]):
+        torch.manual_seed(3)
+        network = build_model("espnet-c", num_classes=8, alpha2=1, alpha3=1).eval()
+        config = TrainConfig(
+            name="try", data=PhantomData(dataset="phantoms"), whole=StageConfig(epochs=1), accumulate=2
+        )
+        stage = Stage(
+            index=0, name="try", network=network, card=card_of("espnet-c"), config=config.whole,
+            weights=torch.arange(1.0, 9.0),
+        )  # fmt: skip
+        optimiser = make_optimiser(stage, 0.0)
+        loss = Stepper(stage, config, CPU, optimiser).step(parts, 1e-3)
+        moved.append((loss, [parameter.grad.clone() for parameter in network.parameters()]))
+    assert moved[0][0] == pytest.approx(moved[1][0], rel=1e-5)
+    for one, other in zip(moved[0][1], moved[1][1], strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-6)
 
-    def validate(network):
-        states.append({key: value.clone() for key, value in network.state_dict().items()})
-        return next(scores)
 
-    _, best, reports = run("espnet-c", validate=validate, kept=kept)
-    assert [row.validation for row in reports] == [0.3, 0.9, 0.5]
-    assert all(torch.equal(best[key], states[1][key]) for key in best)
-    assert len(kept) == 2
-    assert any(not torch.equal(best[key], states[2][key]) for key in best)
+def test_frozen_parameters_stay_and_kept_ones_move_less():
+    torch.manual_seed(3)
+    first = build_model("espnet-c", num_classes=8, alpha2=1, alpha3=1).state_dict()
+    names = [
+        name for name, _ in build_model("espnet-c", num_classes=8, alpha2=1, alpha3=1).named_parameters()
+    ]
+    frozen = {name for name in names if name.startswith("level1.")}
+    rates = {name: 0.0 if name in frozen else 0.01 for name in names if name != "classifier.weight"}
+    trained = run("espnet-c", epochs=1, rates=rates)[0].state_dict()
+    moved = {name: float((trained[name] - first[name]).abs().mean()) for name in names}
+    assert all(moved[name] == 0 for name in frozen)
+    assert 0 < max(moved[name] for name in names if rates.get(name) == 0.01) < moved["classifier.weight"] / 10
 
 
-def test_a_loss_that_is_not_finite_ends_the_run():
-    with pytest.raises(FloatingPointError, match="epoch 0, step 0"):
-        run("espnet-c", epochs=1, mean=float("nan"))
+@pytest.mark.parametrize("how", ["loss", "gradient"])
+def test_a_run_that_diverges_names_its_patches_and_leaves_the_weights(how):
+    seen = {}
+
+    def spoil(network):
+        seen["network"] = network
+        seen["before"] = [value.detach().clone() for value in network.parameters()]
+        if how == "gradient":
+            network.classifier.weight.register_hook(lambda gradient: gradient * float("nan"))
+        else:
+            network.register_forward_hook(lambda module, image, logits: logits * float("inf"))
+
+    with pytest.raises(
+        DivergedError, match=rf"try, epoch 0, step 0: the {how}.*patches are \d+, \d+, "
+    ) as found:
+        run("espnet-c", epochs=1, before=spoil)
+    assert "\n" not in str(found.value)
+    for value, before in zip(seen["network"].parameters(), seen["before"], strict=True):
+        assert torch.equal(value, before)
+
+
+def test_gradients_are_clipped():
+    free, _ = run("espnet-c", epochs=1)
+    clipped, reports = run("espnet-c", epochs=1, clip_norm=1e-3)
+    assert len(reports) == 4
+    assert any(
+        not torch.equal(one, other)
+        for one, other in zip(free.parameters(), clipped.parameters(), strict=True)
+    )

@@ -1,33 +1,23 @@
-"""A training run, whole: typed, validated, and refused when a key is unknown."""
+"""A training run, whole: typed and validated; `wsiseg.config.load_config` reads it."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, StrictBool, StrictInt, StrictStr, model_validator
 
+from wsiseg.config import Config, Location
 from wsiseg.datasets.augment import Augment
-from wsiseg.errors import UsageError
+from wsiseg.models.card import MPP_MAX, MPP_MIN
+
+WITH_ENCODER = ("espnet",)
+"""Networks whose encoder can be trained first, on labels at 1/8."""
 
 
-class StageConfig(BaseModel):
-    """One stage: the encoder on labels at 1/8, or everything."""
+class PhantomData(Config):
+    """Generated tissue with its truth; training and validation are of the training ranges."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    epochs: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
-    schedule: Literal["step", "cosine", "constant"] = "cosine"
-    """`step` halves every `halve_every` epochs, as published."""
-    halve_every: Annotated[int, Field(ge=1)] = 100
-
-
-class PhantomData(BaseModel):
-    """The phantoms to train and to validate on; both from the training ranges."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    dataset: Literal["phantoms"]
     train_seed: int = 1_000_000
     train_count: Annotated[int, Field(ge=1)] = 160
     validation_seed: int = 2_000_000
@@ -36,6 +26,11 @@ class PhantomData(BaseModel):
     held_out_count: Annotated[int, Field(ge=1)] = 16
     """Drawn from the held-out ranges, for measuring alone."""
     side_px: Annotated[int, Field(ge=64)] = 768
+    patch_px: Annotated[int, Field(ge=16, multiple_of=8)] = 256
+    patches_per_epoch: Annotated[int, Field(ge=1)] = 1024
+    augment: Augment = Augment()
+    cache: Location | None = None
+    """Folder in which drawn phantoms are kept for the next run; None: the run's own folder."""
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -47,40 +42,91 @@ class PhantomData(BaseModel):
         return self
 
 
-class TrainingConfig(BaseModel):
+class NetworkConfig(Config):
+    """The network, and the resolution that it works at."""
+
+    network: StrictStr = "espnet"
+    """A name of `wsiseg models list`."""
+    options: dict[str, StrictBool | StrictInt | StrictStr] = Field(default={})
+    """What its builder takes, see docs/models.md: alpha2, alpha3, k, activation, residual..."""
+    mpp: Annotated[float, Field(ge=MPP_MIN, le=MPP_MAX, allow_inf_nan=False)] | None = None
+    """Slides: um per pixel of the network's input; needed there."""
+    input_scale: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    """Photos: factor by which a photo is sub-sampled for the network, 1 / a whole number."""
+
+
+class InitConfig(Config):
+    """Fine-tuning: what to begin from."""
+
+    checkpoint: Annotated[str, Field(min_length=1)]
+    """A bundled name or a .safetensors file; its network, options and normalisation are taken over."""
+    kept_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Learning rate of the layers that the checkpoint brought, as a share of the stage's."""
+    freeze_encoder: bool = False
+    """Leave the encoder as the checkpoint brought it, its running statistics too."""
+
+
+class StageConfig(Config):
+    """One stage: the encoder on labels at 1/8, or everything."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    """`step` halves every `halve_every` epochs, as published."""
+    halve_every: Annotated[int, Field(ge=1)] = 100
+
+
+class TrainConfig(Config):
     """Everything that a run depends on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    network: Literal["espnet"] = "espnet"
-    options: dict[str, bool | int | str] = {"alpha2": 2, "alpha3": 8, "decoder": "v2"}
-    mpp: Annotated[float, Field(ge=0.25, le=4)] = 1.0
-    """um per pixel that the network works at."""
-    data: PhantomData = PhantomData()
-    patch_px: Annotated[int, Field(ge=64, multiple_of=8)] = 256
-    batch: Annotated[int, Field(ge=1)] = 8
-    patches_per_epoch: Annotated[int, Field(ge=1)] = 1024
-    augment: Augment = Augment()
-    encoder: StageConfig
-    """Stage 1: ESPNet-C against labels at 1/8."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    """Of the model that comes out."""
+    summary: Annotated[str, Field(max_length=1000)] = "Trained with wsiseg. Not for diagnostic use."
+    """One line for its card: what it segments, and what it must not be used for."""
+    licence: Annotated[str, Field(min_length=1, max_length=200)] = "not stated: ask whoever trained it"
+    """Of the weights."""
+    model: NetworkConfig = NetworkConfig()
+    init: InitConfig | None = None
+    """Fine-tuning; without it the weights begin at random."""
+    data: PhantomData
+    """What is learnt from, and how patches are cut from it."""
+    encoder: StageConfig | None = None
+    """First stage, espnet alone: ESPNet-C against labels at 1/8."""
     whole: StageConfig
-    """Stage 2: the decoder attached, everything trained."""
+    """Second or only stage: everything trained."""
+    batch: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Patches that go through the network at a time, in each process."""
+    accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Batches of each process that make one step of the optimiser."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
-    precision: Literal["fp32", "bf16"] = "bf16"
-    seed: int = 1
-    threads: Annotated[int, Field(ge=1, le=256)] = 2
+    class_weight_offset: Annotated[float, Field(gt=1, le=10)] = 1.10
+    """c of the class weights 1 / ln(c + frequency): 1.02 in ENet's paper, 1.10 in the ESPNet release."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of a step's gradient; a larger one is scaled down to it."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """bf16 and fp16: autocast, with the weights in fp32; fp16 needs a GPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Of torch on the CPU; None: as torch chooses."""
+    workers: Annotated[int, Field(ge=0, le=64)] = 2
+    """Processes that read patches ahead, for each training process; the patches do not depend on it."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    validate_every: Annotated[int, Field(ge=1)] = 1
+    """Epochs from one validation to the next; the last epoch is always validated."""
+    save_every_steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps from one saved state to the next inside of an epoch; None: at the epochs' ends only."""
+    samples: Annotated[int, Field(ge=0, le=64)] = 4
+    """Validation regions whose prediction is drawn beside the truth."""
+    tensorboard: bool = True
+    """Also log for TensorBoard, where it is installed."""
 
-
-def read_training_config(path: Path) -> TrainingConfig:
-    """Read a run from YAML. Raises UsageError with the key that is wrong."""
-    import yaml
-
-    try:
-        return TrainingConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: cannot be read as a training config: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "config"
-        raise UsageError(f"{path}: {where}: {first['msg']}") from error
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        if self.encoder is not None and self.init is None and self.model.network not in WITH_ENCODER:
+            raise ValueError(
+                f"encoder is given, but {self.model.network} has no encoder stage "
+                f"(only {', '.join(WITH_ENCODER)}): leave encoder out"
+            )
+        if self.encoder is not None and self.init is not None and self.init.freeze_encoder:
+            raise ValueError("encoder is given and init.freeze_encoder is true: leave one of the two out")
+        return self

@@ -1,122 +1,134 @@
-"""The training loop: one stage of epochs over patches, with a validation after each."""
+"""One stage of training: steps over epochs of patches, a validation and a saved state after each epoch."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from wsiseg.class_map import NOT_ANALYSED
-from wsiseg.datasets.phantom import PatchDataset
-from wsiseg.training.config import StageConfig
-from wsiseg.training.losses import loss, subsample_labels
+from wsiseg.errors import DivergedError
+from wsiseg.training.config import TrainConfig
+from wsiseg.training.loader import Patches, load_batches
+from wsiseg.training.order import batches_of_rank, epoch_batches, steps_in_epoch
+from wsiseg.training.processes import Processes
 from wsiseg.training.schedule import learning_rate
+from wsiseg.training.state import Position
+from wsiseg.training.step import Stage, Stepper
+
+STAGE_EPOCHS = 1_000_000
+"""Added to the epoch for each stage that went before: no stage repeats another's patches."""
+_SHOWN = 8
+"""Patches that the message about a diverged step describes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Normalisation:
-    """Mean and standard deviation per channel, in grey levels."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    def apply(self, rgb: Tensor) -> Tensor:
-        """Return float32 (N, 3, H, W) from uint8 RGB of the same shape."""
-        mean = torch.tensor(self.mean, dtype=torch.float32).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, dtype=torch.float32).view(1, 3, 1, 1)
-        return (rgb.float() - mean) / std
-
-
-@dataclass(frozen=True, slots=True)
-class EpochReport:
-    """What one epoch came to."""
+class StepReport:
+    """What one step came to."""
 
     stage: str
     epoch: int
+    step: int
+    steps: int
+    """In the epoch."""
     loss: float
     learning_rate: float
-    validation: float | None
-    """Mean IoU on the validation phantoms."""
 
 
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch, and ask torch for deterministic kernels."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True)
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What happens around the steps."""
 
-
-def channel_table(ids: tuple[int, ...]) -> Tensor:
-    """Return int64 (256,): label id to output channel; ids that are no class become 255, ignored."""
-    table = torch.full((256,), NOT_ANALYSED, dtype=torch.int64)
-    table[list(ids)] = torch.arange(len(ids))
-    return table
+    on_step: Callable[[StepReport], None]
+    on_epoch: Callable[[Position, StepReport], Position]
+    """Gets the position after an epoch's last step; validates, and returns it with the best score."""
+    on_state: Callable[[Position], None]
+    """Gets every position that a run may go on from."""
 
 
 def train_stage(
-    network: nn.Module,
-    patches: PatchDataset,
-    *,
-    name: str,
-    stage: StageConfig,
-    batch: int,
-    weights: Tensor,
-    ids: tuple[int, ...],
-    normalisation: Normalisation,
-    weight_decay: float,
-    bf16: bool,
-    validate: Callable[[nn.Module], float] | None,
-    report: Callable[[EpochReport], None],
-    keep: Callable[[dict[str, Tensor]], None] | None = None,
-) -> dict[str, Tensor]:
-    """Train in place; return the state of the epoch that validated best (the last one without validation).
+    stage: Stage,
+    config: TrainConfig,
+    patches: Patches,
+    groups: Sequence[range],
+    processes: Processes,
+    stepper: Stepper,
+    position: Position,
+    hooks: Hooks,
+) -> None:
+    """Train in place from `position` to the end of the stage.
 
-    `keep` gets each such state as soon as it is found.
-
-    Raises FloatingPointError when the loss stops being finite.
+    `groups` are the indices of patches of one shape. Raises DivergedError, with the patches of the step,
+    when the loss or a gradient stops being finite.
     """
-    stride = int(network.output_stride)  # type: ignore[arg-type]
-    table = channel_table(ids)
-    # Not channels last under bf16: torch 2.13 gives NaN weight gradients there for the widest dilations.
-    layout = torch.contiguous_format if bf16 else torch.channels_last
-    network.to(memory_format=layout)  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(
-        network.parameters(), lr=stage.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay
+    steps = steps_in_epoch(groups, config.batch, config.accumulate * processes.world)
+    if position.scaler:
+        stepper.scaler.load_state_dict(dict(position.scaler))
+    first = stage.index * STAGE_EPOCHS
+    batches = batches_of_rank(
+        groups,
+        batch=config.batch,
+        accumulate=config.accumulate,
+        rank=processes.rank,
+        world=processes.world,
+        seed=config.seed,
+        epochs=range(first + position.epoch, first + stage.config.epochs),
+        first_step=position.step,
     )
-    best_score, best_state = -1.0, {}
-    for epoch in range(stage.epochs):
-        patches.epoch = patches.first_epoch + epoch
-        network.train()
-        loader = DataLoader(patches, batch, drop_last=True)
-        total, rate = 0.0, stage.learning_rate
-        for step, (rgb, labels) in enumerate(loader):
-            rate = learning_rate(stage, epoch + step / len(loader))
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            image = normalisation.apply(rgb).contiguous(memory_format=layout)
-            target = table[subsample_labels(labels.long(), stride)]
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                logits = network(image)
-            value = loss(logits, target, weights)
-            if not torch.isfinite(value):
-                raise FloatingPointError(
-                    f"{name}: the loss became {value.item()} in epoch {epoch}, step {step}"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            total += float(value.detach())
-        score = None if validate is None else validate(network)
-        report(EpochReport(name, epoch, total / max(1, len(loader)), rate, score))
-        if score is None or score >= best_score:
-            best_score = -1.0 if score is None else score
-            best_state = {key: tensor.detach().clone() for key, tensor in network.state_dict().items()}
-            if keep is not None:
-                keep(best_state)
-    return best_state
+    loaded = load_batches(patches, batches, workers=config.workers, pin=processes.device.type == "cuda")
+    for epoch in range(position.epoch, stage.config.epochs):
+        stage.network.train()
+        for part in stage.frozen:
+            part.eval()
+        for step in range(position.step, steps):
+            rate = learning_rate(stage.config, epoch + step / steps)
+            # A step's random numbers (dropout) depend on where it stands alone, so a resume repeats them.
+            torch.manual_seed(_seed(config.seed, first + epoch, step, processes.rank))
+            try:
+                loss = stepper.step(list(islice(loaded, config.accumulate)), rate)
+            except FloatingPointError as error:
+                indices = _of_step(groups, config, processes, first + epoch, step)
+                raise _diverged(
+                    f"{stage.name}, epoch {epoch}, step {step}: {error}", patches, indices
+                ) from error
+            position = Position(
+                stage=stage.index,
+                epoch=epoch,
+                step=step + 1,
+                loss_total=position.loss_total + loss,
+                best=position.best,
+                scaler=stepper.scaler.state_dict(),
+            )
+            report = StepReport(stage.name, epoch, step, steps, loss, rate)
+            hooks.on_step(report)
+            if config.save_every_steps and step + 1 < steps and (step + 1) % config.save_every_steps == 0:
+                hooks.on_state(position)
+        processes.average_buffers(stage.network)
+        done = hooks.on_epoch(position, report)
+        position = done.model_copy(update={"epoch": epoch + 1, "step": 0, "loss_total": 0.0})
+        hooks.on_state(position)
+
+
+def _seed(*parts: int) -> int:
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], "little")
+
+
+def _of_step(
+    groups: Sequence[range], config: TrainConfig, processes: Processes, epoch: int, step: int
+) -> list[int]:
+    """Return the indices of the patches of a step, of all processes."""
+    per_step = config.accumulate * processes.world
+    batches = epoch_batches(groups, config.batch, config.seed, epoch)
+    return [index for batch in batches[step * per_step : (step + 1) * per_step] for index in batch]
+
+
+def _diverged(what: str, patches: Patches, indices: list[int]) -> DivergedError:
+    describe = getattr(patches, "describe", None)
+    shown = [str(at) if describe is None else f"{at} ({describe(at)})" for at in indices[:_SHOWN]]
+    more = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
+    return DivergedError(
+        f"{what}; its patches are {', '.join(shown)}{more}. The last good state is kept. Look at these "
+        "patches, then train anew with a lower learning_rate, with clip_norm, or with precision=fp32"
+    )

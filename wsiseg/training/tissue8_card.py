@@ -1,4 +1,4 @@
-"""Measures the bundled model and writes its card: what it learnt from, what it scored, what it is not for."""
+"""Measures the bundled model: on phantoms, beside a classifier of colours, and on real crops."""
 
 from __future__ import annotations
 
@@ -22,10 +22,8 @@ from wsiseg.evaluation.phantom_rules import (
 )
 from wsiseg.evaluation.real_crops import NOTE, score_crops
 from wsiseg.evaluation.whole_image import segment_picture
-from wsiseg.models.card import Architecture, ModelCard
+from wsiseg.models.card import ModelCard
 from wsiseg.models.normalise import Normalise
-from wsiseg.training.config import TrainingConfig
-from wsiseg.training.loop import Normalisation
 
 WARNING = "trained on generated tissue, to try the software, not for diagnosis"
 BASELINE_PHANTOMS = 60
@@ -45,31 +43,6 @@ def predictor(network: nn.Module, card: ModelCard) -> Predict:
             return segment_picture(network, from_channels_first, rgb, card.class_map.ids)
 
     return predict
-
-
-def bare_card(config: TrainingConfig, normalisation: Normalisation) -> ModelCard:
-    """Return the card without scores."""
-    data = config.data
-    return ModelCard(
-        name=config.name,
-        summary=f"Eight breast-tissue labels at {config.mpp:g} um/px; {WARNING}.",
-        architecture=Architecture(
-            name=config.network, num_classes=len(TISSUE8), options=dict(config.options)
-        ),
-        classes=TISSUE8.classes,
-        domain="slide",
-        mpp=config.mpp,
-        mean=normalisation.mean,
-        std=normalisation.std,
-        licence="Apache-2.0",
-        source="Trained by wsiseg's own code: make model",
-        training_data=(
-            f"{data.train_count} generated phantoms of {data.side_px} x {data.side_px} px (seeds "
-            f"{data.train_seed} and up, TRAINING_RANGES) and nothing else: no patient's tissue. "
-            f"Checkpoints were chosen on {data.validation_count} other phantoms of the same ranges. "
-            f"This model is {WARNING}."
-        ),
-    )
 
 
 def by_name(scores: Scores, ids: Sequence[int]) -> dict[str, JsonValue]:
