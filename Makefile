@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: help setup demo test lint format types contracts check model bench-seams bench-memory clean
+.PHONY: help setup demo test lint format types contracts check model bench-seams bench-memory faults faults-full clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,16 @@ bench-seams: $(STAMP)  ## Measure agreement of tiled with untiled prediction
 
 bench-memory: $(STAMP)  ## Measure memory against the slide's size
 	$(BIN)/python benchmarks/memory.py
+
+faults:  ## Damage slides, kill runs and feed hostile files: what becomes of it (under 30 minutes)
+	$(BIN)/python benchmarks/faults/mutate_slides.py --count 150
+	$(BIN)/python benchmarks/faults/kill_runs.py --kills 20
+	$(BIN)/python benchmarks/faults/hostile_files.py
+
+faults-full:  ## The same, 2,000 mutations and 100 kills; goes on where it was interrupted
+	$(BIN)/python benchmarks/faults/mutate_slides.py --count 2000 -o out/faults-full
+	$(BIN)/python benchmarks/faults/kill_runs.py --kills 100 -o out/faults-full
+	$(BIN)/python benchmarks/faults/hostile_files.py -o out/faults-full
 
 clean:  ## Remove the environment, caches and what the demo made
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import warnings
 from pathlib import Path
 
 import torch
@@ -78,7 +79,9 @@ def import_released(path: Path, *, name: str, classes: ClassMap | None = None) -
 
 def _read(data: bytes, where: str) -> dict[str, Tensor]:
     try:
-        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's advice about odd pickles is not for our users
+            found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
         # Damaged and hostile pickles raise anything. Torch's own words advise weights_only=False: not shown.
         raise InputRefusedError(
