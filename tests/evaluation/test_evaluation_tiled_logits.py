@@ -28,11 +28,14 @@ def picture(height, width):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
+def strips(tiled, wanted=lambda region: True):
+    return [strip for tile in tiled.tiles(wanted) for strip in tile.strips()]
+
+
 def assembled(tiled):
-    level = tiled.slide.levels[0]
-    logits = np.full((8, level.height_px, level.width_px), np.nan, np.float32)
-    for region, part, unread in tiled.strips(lambda region: True):
-        at = (slice(None), *region.slices_in(level.region))
+    logits = np.full((8, *tiled.region.shape), np.nan, np.float32)
+    for region, part, unread in strips(tiled):
+        at = (slice(None), *region.slices_in(tiled.region))
         assert np.isnan(logits[at]).all()
         assert unread is None
         logits[at] = part.numpy()
@@ -63,6 +66,20 @@ def test_logits_are_those_of_the_whole_picture(factor, monkeypatch):
     assert np.array_equal(assembled(again), found)
 
 
+def test_logits_of_the_frame_itself_are_not_upsampled():
+    model, slide = integer_model(2), ArraySlide(picture(240, 328))
+    half = ArraySlide(FrameReader(slide, whole_frame(slide, 2.0)).read(Region(0, 0, 164, 120))[0])
+    found = [
+        assembled(TiledLogits(model, CPU, *given, tile_px=side, halo_px=HALO_PX, upsampled=upsampled))
+        for given, side, upsampled in (
+            ((slide, whole_frame(slide, 2.0)), 64, False),
+            ((half, whole_frame(half, 1.0)), 96, True),
+        )
+    ]
+    assert found[0].shape == (8, 120, 164)
+    assert np.array_equal(*found)
+
+
 def test_a_picture_that_is_no_multiple_of_the_factor_is_covered():
     slide = ArraySlide(picture(101, 67))
     for factor in (4.0, 4 / 3, 3.7):
@@ -80,7 +97,7 @@ def test_unwanted_tiles_are_not_looked_at():
         return region.x == 0
 
     tiled = TiledLogits(integer_model(), CPU, slide, whole_frame(slide, 2.0), tile_px=32, halo_px=8)
-    regions = [region for region, _, _ in tiled.strips(wanted)]
+    regions = [region for region, _, _ in strips(tiled, wanted)]
     assert regions == [Region(0, 0, 64, 64), Region(0, 64, 64, 64)]
     assert len(seen) == 4
 
@@ -98,7 +115,7 @@ def test_what_cannot_be_read_is_marked():
     slide = Damaged(picture(64, 128))
     tiled = TiledLogits(integer_model(), CPU, slide, whole_frame(slide, 2.0), tile_px=32, halo_px=8)
     unread = np.zeros((64, 128), bool)
-    for region, _, missing in tiled.strips(lambda region: True):
+    for region, _, missing in strips(tiled):
         if missing is not None:
             unread[region.slices_in(slide.levels[0].region)] = missing
     assert unread[:, :40].all()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from wsiseg.class_map import ClassMap
 from wsiseg.errors import InputRefusedError, UsageError
@@ -38,17 +39,28 @@ class PicturePredictor:
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the label ids of pictures of one size."""
         rows, columns = pictures.shape[1:3]
+        with torch.inference_mode():
+            image = self._padded(pictures)
+            # On the CPU a batch gains nothing, and the last bit of its sums depends on its length.
+            parts = torch.split(image, 1) if self.device.type == "cpu" else (image,)
+            labels = torch.cat([self.segmenter(part) for part in parts])
+        return np.asarray(labels[:, :rows, :columns].cpu().numpy())
+
+    def logits(self, picture: NDArray[np.uint8]) -> Tensor:
+        """Return the logits (channels that are predicted, rows, columns) float32 of one picture."""
+        rows, columns = picture.shape[:2]
+        with torch.inference_mode():
+            logits: Tensor = self.segmenter.logits(self._padded(picture[None]))
+        return logits[0, :, :rows, :columns].float()
+
+    def _padded(self, pictures: NDArray[np.uint8]) -> Tensor:
+        rows, columns = pictures.shape[1:3]
         sides = ((0, 0), (0, -rows % self.multiple), (0, -columns % self.multiple), (0, 0))
         if self.card.domain == "photo":
             padded = np.pad(pictures, sides, mode="edge")
         else:
             padded = np.pad(pictures, sides, constant_values=255)
-        with torch.inference_mode():
-            image = torch.from_numpy(np.ascontiguousarray(padded)).to(self.device)
-            # On the CPU a batch gains nothing, and the last bit of its sums depends on its length.
-            parts = torch.split(image, 1) if self.device.type == "cpu" else (image,)
-            labels = torch.cat([self.segmenter(part) for part in parts])
-        return np.asarray(labels[:, :rows, :columns].cpu().numpy())
+        return torch.from_numpy(np.ascontiguousarray(padded)).to(self.device)
 
 
 def channel_table(
