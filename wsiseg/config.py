@@ -106,6 +106,17 @@ class ModelChoice(Config):
     """Class name of the model: class name of the data set, where these differ."""
 
 
+class Bootstrap(Config):
+    """Percentile intervals of the scores over patients (slides, where none are given)."""
+
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    """Draws with replacement."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Of the draws."""
+    level: Annotated[float, Field(ge=0.5, le=0.999)] = 0.95
+    """Share of the draws inside of the interval."""
+
+
 class EvaluateConfig(Config):
     """One evaluation, whole."""
 
@@ -125,6 +136,37 @@ class EvaluateConfig(Config):
     """Pictures of lowest mean IoU that are shown beside their truth; 0: none."""
     submission: bool = False
     """Also write the predictions as the server of the data set wants them."""
+    predictions: Location | None = None
+    """Slides only: folder of finished results of this model, scored in the place of new predictions."""
+    tissue: Literal["auto", "none"] = "auto"
+    """Slides only: whether the tissue rule speaks for glass, as in `wsiseg predict`."""
+    runtime: Name = "auto"
+    """Slides only: auto, or what runs the network, as in `wsiseg predict`."""
+    precision: Name = "auto"
+    """Slides only: auto, bf16 or fp32, as in `wsiseg predict`."""
+    bootstrap: Bootstrap = Bootstrap()
+    """Slides and regions only: confidence intervals."""
+
+
+class CalibrateConfig(Config):
+    """One calibration, whole: a temperature fitted on one split, its effect measured on another."""
+
+    fit: Data
+    """On what the temperature is fitted."""
+    test: Data
+    """On what the calibration error is measured; nothing of it may be in `fit`."""
+    model: ModelChoice
+    """Of what."""
+    sample_px: Annotated[int, Field(ge=1000, le=20_000_000)] = 200_000
+    """Labelled pixels of `fit`, drawn at random, that the temperature is fitted to."""
+    bins: Annotated[int, Field(ge=2, le=100)] = 15
+    """Of the calibration error: equal parts of 0 to 1."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Of the draw."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network runs."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Threads that read pictures ahead."""
 
 
 Kind = TypeVar("Kind", bound=Config)

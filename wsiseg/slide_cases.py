@@ -24,7 +24,7 @@ from wsiseg.plan import RunPlan
 from wsiseg.run_record import fingerprint
 from wsiseg.slides import slide_id
 from wsiseg.slides.slide import Slide
-from wsiseg.stitching.kernel import Mask, crop_tile, stitch_block
+from wsiseg.stitching.kernel import Mask, SegmentedTile, crop_tile, stitch_block
 from wsiseg.tiling.frame import Frame, FrameReader
 
 Truth = Callable[[Region, tuple[float, float]], Labels]
@@ -57,18 +57,20 @@ class PredictedSlide:
         """Return the model's labels of a block; tiles in which nothing is `wanted` are not looked at."""
         grid = self.plan.grid
         tiles = [tile for tile in grid.tiles(block) if wanted[tile.slices_in(block)].any()]
-        labels, _ = stitch_block(block, tiles, self._segment_tile, self.plan.tissue.pixels(block), None)
-        return labels
+        tissue = self.plan.tissue.pixels(block)
+        return stitch_block(block, tiles, self._segment_tile, tissue, None).labels
 
     def picture(self, region: Region) -> NDArray[np.uint8]:
         """Return RGB (rows, columns, 3)."""
         return self._reader().read(region)[0]
 
-    def _segment_tile(self, tile: Region) -> tuple[Labels, Mask | None]:
+    def _segment_tile(self, tile: Region) -> SegmentedTile:
         halo_px = self.plan.grid.halo_px
         rgb, missing = self._reader().read(self.plan.grid.tile_input(tile))
-        labels = crop_tile(self.runtime.predict(rgb[None])[0], tile, halo_px)
-        return labels, None if missing is None else crop_tile(missing, tile, halo_px)
+        return SegmentedTile(
+            labels=crop_tile(self.runtime.predict(rgb[None]).labels[0], tile, halo_px),
+            unread=None if missing is None else crop_tile(missing, tile, halo_px),
+        )
 
     def _reader(self) -> FrameReader:
         return FrameReader(self.plan.slide, self.plan.frame, self.plan.outside)

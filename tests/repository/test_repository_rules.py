@@ -72,6 +72,7 @@ def loaded_after(code: str) -> set[str]:
         ["models", "--help"],
         ["evaluate", "--help"],
         ["train", "--help"],
+        ["calibrate", "--help"],
     ],
 )
 def test_help_loads_nothing_heavy(arguments):
@@ -144,13 +145,18 @@ def test_versions_agree():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_configs_parse(path):
-    from wsiseg.config import EvaluateConfig, load_config
+    from wsiseg.config import CalibrateConfig, EvaluateConfig, load_config
     from wsiseg.training.config import TrainConfig
 
     if path.stem.startswith("evaluate_"):
         found = load_config(path, [], EvaluateConfig)
         assert found.data.dataset.endswith(path.stem.removeprefix("evaluate_"))
         assert not found.data.root.is_absolute()
+        return
+    if path.stem.startswith("calibrate_"):
+        both = load_config(path, [], CalibrateConfig)
+        assert both.fit != both.test
+        assert {both.fit.dataset, both.test.dataset} == {both.fit.dataset}
         return
     assert path.stem.endswith(load_config(path, [], TrainConfig).name.replace("-", "_"))
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from wsiseg.cli import demo, evaluate, export, import_, info, models, predict, train
+from wsiseg.cli import calibrate, demo, evaluate, export, import_, info, models, predict, train
 from wsiseg.errors import WsisegError
 
 EPILOG = "Example: wsiseg predict slide.svs -o results. Not for diagnostic use."
@@ -20,6 +20,7 @@ app.command("import", epilog=import_.EPILOG)(import_.import_)
 app.command("demo", epilog=demo.EPILOG)(demo.demo)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("train", epilog=train.EPILOG)(train.train)
+app.command("calibrate", epilog=calibrate.EPILOG)(calibrate.calibrate)
 app.add_typer(models.app, name="models", help="List, check, import and export networks.")
 
 

@@ -6,8 +6,8 @@ held.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from wsiseg.class_map import NOT_ANALYSED, UNREAD
 from wsiseg.errors import InputRefusedError
+from wsiseg.evaluation.bootstrap import FEW_GROUPS, FEWEST_GROUPS, Intervals, bootstrap
 from wsiseg.evaluation.confusion import Confusion
 from wsiseg.geometry import Region
 
@@ -51,7 +52,7 @@ class LabelledCase(Protocol):
         """Return RGB (rows, columns, 3) of a rectangle of the label map."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WorstWindow:
     """A window with many wrong pixels."""
 
@@ -122,6 +123,69 @@ def score_case(case: LabelledCase, ids: tuple[int, ...], *, worst_windows: int =
             for count, window in worst
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CasesEvaluation:
+    """What came out of all cases."""
+
+    confusion: Confusion
+    cases: tuple[CaseScore, ...]
+    worst: tuple[WorstWindow, ...]
+    """Worst first."""
+    intervals: Intervals | None
+    """Over the groups; None of too few."""
+    warnings: tuple[str, ...]
+
+
+class EvaluateCases:
+    """Takes cases one by one; what it holds does not grow with their size."""
+
+    def __init__(self, ids: tuple[int, ...], *, worst_windows: int = 0) -> None:
+        self._ids, self._worst_windows = ids, worst_windows
+        self._scores: list[CaseScore] = []
+
+    def add(self, case: LabelledCase) -> None:
+        """Score a case. Raises InputRefusedError where its truth holds another label."""
+        score = score_case(case, self._ids, worst_windows=self._worst_windows)
+        self._scores.append(score)
+        kept = worst_of(self._scores, self._worst_windows)
+        self._scores = [
+            replace(item, worst=tuple(window for window in item.worst if window in kept))
+            for item in self._scores
+        ]
+
+    def result(self, *, seed: int, resamples: int, level: float, warnings: Sequence[str]) -> CasesEvaluation:
+        """Return everything, with what a reader has to be told."""
+        groups = by_group(self._scores)
+        notes = list(warnings)
+        for score in self._scores:
+            if not score.confusion.counts.any():
+                notes.append(f"{score.name}: nothing of it was compared")
+            if score.unread_px:
+                notes.append(
+                    f"{score.name}: {score.unread_px} labelled pixels could not be read: in no score"
+                )
+            if score.not_analysed_px:
+                notes.append(
+                    f"{score.name}: {score.not_analysed_px} labelled pixels were not analysed: in no score"
+                )
+        compared = sum(bool(matrix.counts.any()) for matrix in groups.values())
+        if compared < FEWEST_GROUPS:
+            notes.append(
+                f"{compared} slides or patients: too few for confidence intervals ({FEWEST_GROUPS} or more)"
+            )
+        elif compared < FEW_GROUPS:
+            notes.append(
+                f"confidence intervals over {compared} slides or patients are rough, and likely too narrow"
+            )
+        return CasesEvaluation(
+            Confusion(self._ids).merge(groups.values()),
+            tuple(self._scores),
+            worst_of(self._scores, self._worst_windows),
+            bootstrap(list(groups.values()), seed=seed, resamples=resamples, level=level),
+            tuple(notes),
+        )
 
 
 def worst_of(scores: list[CaseScore], count: int) -> tuple[WorstWindow, ...]:

@@ -1,4 +1,4 @@
-"""Fit a temperature on one split, measure on another what it does to confidence, say so in the card.
+"""Fit a temperature on one split, measure on another what it does to confidence, say so in the card."""
 
 from __future__ import annotations
 
