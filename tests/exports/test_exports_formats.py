@@ -1,6 +1,5 @@
-"""GeoJSON, CSV and PNG of a store: what is in them, what is refused, what is left behind."""
+"""GeoJSON and PNG of a store: what is in them, what is refused, what is left behind."""
 
-import csv
 import gzip
 import json
 import shutil
@@ -9,63 +8,15 @@ import uuid
 import numpy as np
 import pytest
 import shapely
+from label_stores import labels_for_tests, make_store
 from PIL import Image
 
-from wsiseg.annotations.annotation import Annotation
 from wsiseg.class_map import TISSUE8
 from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.exports import label_png, label_store
-from wsiseg.exports.composition_csv import plain_cell, write_composition
 from wsiseg.exports.geojson import GeoJsonOptions, write_geojson
 from wsiseg.exports.label_png import write_label_png
 from wsiseg.exports.label_store import open_label_store
-from wsiseg.geometry import Region
-from wsiseg.pyramid.levels import halve_labels
-from wsiseg.pyramid.store import StoreLayout, create_store
-
-RUN = {
-    "slide": {"name": "s.svs", "fingerprint": "abc", "mpp": [0.25, 0.25]},
-    "model": {"weights_sha256": "0" * 64},
-    "label_mpp": [1.0, 1.0],
-}
-
-
-def labels_for_tests():
-    random = np.random.default_rng(4)
-    labels = random.integers(0, 6, (18, 24), dtype=np.uint8).repeat(50, 0).repeat(50, 1)
-    labels[100:140, 100:150] = 254
-    labels[600:, 800:] = 255
-    labels[300:303, 300:302] = 7
-    return labels
-
-
-def make_store(path, labels, version="0.5", run=RUN):
-    """A store as a run leaves it, its blocks cut so that shapes cross them."""
-    layout = StoreLayout(
-        version=version,
-        name="s.svs",
-        unit="micrometer",
-        label_shape=labels.shape,
-        label_pixel=(1.0, 1.0),
-        image_shape=(10, 10),
-        image_pixel=(100.0, 100.0),
-        block_px=512,
-    )
-    own = {"run": run, "classes": [item.model_dump(mode="json") for item in TISSUE8.classes]}
-    store = create_store(path, layout, TISSUE8, own, np.ones((2, 2), bool), 512)
-    for level, (rows, columns) in enumerate(layout.label_levels):
-        for row in range(-(-rows // 512)):
-            for column in range(-(-columns // 512)):
-                at = layout.cell("label", level, row, column)
-                store.write(
-                    "label",
-                    level,
-                    row,
-                    column,
-                    np.ascontiguousarray(labels[at.slices_in(Region(0, 0, 0, 0))]),
-                )
-        labels = halve_labels(labels)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -177,26 +128,6 @@ def test_size_guard_says_what_to_raise_and_leaves_nothing(store, tmp_path):
     ):
         with pytest.raises(UsageError):
             write_geojson(opened, tmp_path / "b.geojson", options)
-
-
-def test_composition_counts_every_pixel_and_regions(store, labels, tmp_path):
-    ring = np.array([(400, 400), (1400, 400), (1400, 2400), (400, 2400)], float)  # level 0: 4 px per label
-    region = Annotation("=bad", ring, (), 0)
-    write_composition(open_label_store(store), tmp_path / "c.csv", [region])
-    with (tmp_path / "c.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    whole = {row["class"]: row for row in rows if row["region"] == "whole"}
-    assert sum(int(row["pixels"]) for row in whole.values()) == labels.size
-    assert int(whole["unread"]["pixels"]) == (labels == 254).sum()
-    tissue = ((labels > 0) & (labels < 254)).sum()
-    expected = 100 * (labels == 3).sum() / tissue
-    assert float(whole["normal stroma"]["percent"]) == pytest.approx(expected, abs=1e-3)
-    assert float(whole["secretion"]["mm2"]) == pytest.approx((labels == 5).sum() * 1e-6)
-    inside = {row["class"]: int(row["pixels"]) for row in rows if row["region"] == "1 =bad"}
-    part = labels[100:600, 100:350]
-    assert inside["benign epithelium"] == (part == 1).sum()
-    assert sum(inside.values()) == part.size
-    assert plain_cell("=1+1") == "'=1+1"
 
 
 def test_png_has_the_labels_and_the_colours(store, labels, tmp_path, monkeypatch):

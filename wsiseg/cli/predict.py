@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsiseg.cli.export import SUFFIXES, default_path, export
+from wsiseg.cli.export import KINDS, SUFFIXES, default_path, export_beside
 from wsiseg.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, UsageError, WsisegError, choose
 from wsiseg.geometry import Region
 
@@ -60,7 +60,7 @@ def predict(
     ] = False,
     also: Annotated[
         list[str] | None,
-        typer.Option(metavar="FORMAT", help="Also export each result: geojson, csv or png. May be repeated."),
+        typer.Option(metavar="FORMAT", help=f"Also export each result: {KINDS}. May be repeated."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over where a result exists.")] = False,
     as_json: Annotated[
@@ -83,6 +83,8 @@ def predict(
     for kind in also or ():
         if kind not in SUFFIXES:
             raise UsageError(choose("--also", kind, SUFFIXES))
+    if "dicom-seg" in (also or ()):
+        _check_dicom(slides)
     _check_ids(slides)
     _check_apart(slides, output, [name for name in (model, tissue) if Path(name).suffix])
     from wsiseg.models import load_model
@@ -106,7 +108,7 @@ def predict(
     for slide in slides:
         try:
             result = predict_one(slide, output, options, show_progress=not quiet)
-            exported = [path for kind in also or () if (path := _export(result.store, kind, overwrite))]
+            exported = [path for kind in also or () if (path := _export(result, slide, kind, overwrite))]
         except (WsisegError, OSError) as error:
             if len(slides) == 1:
                 raise
@@ -144,14 +146,14 @@ def predict_one(slide: str, output: Path, options: PredictOptions, *, show_progr
         raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
-def _export(store: Path, kind: str, overwrite: bool) -> Path | None:
+def _export(result: SlideResult, slide: str, kind: str, overwrite: bool) -> Path | None:
     """Write one more format beside the result; None, with a line, where the file exists and is to stay."""
-    path = default_path(store, kind)
-    if path.exists() and not overwrite:
-        sys.stderr.write(f"wsiseg: {path} exists, left as it is\n")
-        return None
-    export(store=store, kind=kind, output=path, overwrite=overwrite, quiet=True)
-    return path
+    written = export_beside(
+        result.store, kind, Path(slide) if kind == "dicom-seg" else None, overwrite=overwrite
+    )
+    if written is None:
+        sys.stderr.write(f"wsiseg: {default_path(result.store, kind)} exists, left as it is\n")
+    return written
 
 
 def report(result: SlideResult, exported: Sequence[Path] = (), *, verbose: bool = False) -> None:
@@ -213,6 +215,21 @@ def _check_ids(slides: list[str]) -> None:
                 f"{seen[key]} and {slide} would both be written as {name}.*: run them with different -o"
             )
         seen[key] = slide
+
+
+def _check_dicom(slides: list[str]) -> None:
+    """Refuse --also dicom-seg before hours of work, where a slide has no DICOM file to refer to."""
+    from wsiseg.slides.dicom_files import find_series
+    from wsiseg.slides.names import is_dicom
+
+    for slide in slides:
+        path = Path(slide)
+        if not (path.is_dir() or (path.is_file() and is_dicom(path))):
+            raise UsageError(
+                f"--also dicom-seg: {slide} is no DICOM slide: convert it to DICOM, then "
+                f"wsiseg export --format dicom-seg --slide FOLDER"
+            )
+        find_series(path)
 
 
 def _check_apart(slides: list[str], output: Path, others: list[str]) -> None:

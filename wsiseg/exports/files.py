@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from wsiseg.errors import UsageError
+
+NAMESPACE = uuid.UUID("5a1d1f0e-6a1c-5e0b-9d53-0b6f5f7a3c11")
+"""Of the ids of exported objects (RFC 9562, version 5): the same store gives the same ids."""
 
 
 @contextmanager

@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 
 from wsiseg.annotations.contours import Outline, trace_outlines
 from wsiseg.errors import InputRefusedError, UsageError
-from wsiseg.exports.files import whole_file
+from wsiseg.exports.files import NAMESPACE, whole_file
 from wsiseg.exports.label_store import LabelStore
 
-NAMESPACE = uuid.UUID("5a1d1f0e-6a1c-5e0b-9d53-0b6f5f7a3c11")
-"""Of the ids of exported objects (RFC 9562, version 5): the same store gives the same ids."""
 DECIMALS = 3
 """Of coordinates, where level-0 pixels per label pixel are no whole number."""
 MOST_POINTS = 5_000_000

@@ -21,6 +21,8 @@ STRIP_PX = 16_000_000
 """Label pixels in work at once: with what tracing needs, about 300 MB."""
 SLAB_ROWS = 512
 """Rows read at once: one row of chunks, so that each chunk is unpacked once."""
+COARSE_PX = 1024
+"""Longer side of the image that is looked at to tell slides apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,12 @@ class LabelStore:
     """(x, y) um per label pixel of the finest level; None for a photo."""
     identity: str
     """The same for every store that the same run wrote; ids of exported objects are made from it."""
+    run: dict[str, Any]
+    """The run record: what the labels depend on."""
     levels: tuple[Any, ...]
     """Arrays of (rows, columns) uint8, finest first; each half of the one before."""
+    images: tuple[Any, ...]
+    """Arrays of (3, rows, columns) uint8 of the slide, finest first."""
 
     def check_level(self, level: int) -> None:
         """Raise UsageError for a level that is not there."""
@@ -58,6 +64,17 @@ class LabelStore:
                 f"{self.path}: labels at level {level}, row {region.y} cannot be read: "
                 f"{' '.join(str(error).split())[:200]}: the store is damaged, predict again with --overwrite"
             ) from error
+
+    def coarse_image(self) -> NDArray[np.float64]:
+        """Return the brightness (0 to 255) of the stored image at about the size of the coarsest labels.
+
+        (rows, columns) float64, over the whole slide. Raises InputRefusedError for damaged data.
+        """
+        try:
+            array = next(item for item in self.images if max(item.shape[1:]) <= COARSE_PX)
+            return np.asarray(np.asarray(array[:], np.float64).mean(0))
+        except Exception as error:  # every codec has its own
+            raise InputRefusedError(f"{self.path}: its image cannot be read: the store is damaged") from error
 
     def strips(self, level: int) -> Iterator[NDArray[np.uint8]]:
         """Yield the rows of a level from the top down, as many at once as bounded memory allows."""
@@ -90,6 +107,7 @@ def open_label_store(path: Path) -> LabelStore:
         ome = label.attrs.get("ome", label.attrs)
         names = [str(item["path"]) for item in ome["multiscales"][0]["datasets"]]
         levels = tuple(label[name] for name in names)
+        images = tuple(root[str(number)] for number in range(len(names)))
         classes = ClassMap(classes=tuple(LabelClass.model_validate(item) for item in own["classes"]))
         factor, mpp, identity = _place(own["run"])
     except Exception as error:  # zarr, its codecs and what may stand in damaged metadata
@@ -108,7 +126,7 @@ def open_label_store(path: Path) -> LabelStore:
             raise InputRefusedError(f"{path}: labels {refused}")
     if not levels:
         raise InputRefusedError(f"{path}: has no label level: the store is damaged")
-    return LabelStore(path, classes, factor, mpp, identity, levels)
+    return LabelStore(path, classes, factor, mpp, identity, dict(own["run"]), levels, images)
 
 
 def _place(run: Any) -> tuple[tuple[float, float], tuple[float, float] | None, str]:
