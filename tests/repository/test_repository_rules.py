@@ -116,8 +116,8 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("wsiseg", ("remote", "export", "plots", "train")),
-        ("tests", ("remote", "export", "plots", "train", "dev")),
+        ("wsiseg", ("remote", "export", "dicom", "parquet", "plots", "train")),
+        ("tests", ("remote", "export", "dicom", "parquet", "plots", "train", "dev")),
     ],
 )
 def test_every_imported_package_is_declared(folder, extras):
@@ -136,7 +136,7 @@ def test_every_declared_package_is_used():
     }
     # Found by fsspec, zarr, openslide-python and torch.
     indirect = {"aiohttp", "fsspec", "openslide-bin", "tensorboard"}
-    assert declared("remote", "export", "plots", "train") - used <= indirect
+    assert declared("remote", "export", "dicom", "parquet", "plots", "train") - used <= indirect
 
 
 def test_versions_agree():
