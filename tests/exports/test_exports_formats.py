@@ -13,7 +13,7 @@ from PIL import Image
 
 from wsiseg.class_map import TISSUE8
 from wsiseg.errors import InputRefusedError, UsageError
-from wsiseg.exports import label_png, label_store
+from wsiseg.exports import geojson, label_png, label_store
 from wsiseg.exports.geojson import GeoJsonOptions, write_geojson
 from wsiseg.exports.label_png import write_label_png
 from wsiseg.exports.label_store import open_label_store
@@ -171,3 +171,8 @@ def test_what_is_no_store_or_a_damaged_one_is_refused(store, tmp_path):
     with pytest.raises(InputRefusedError, match="no result of wsiseg") as caught:
         open_label_store(copy)
     assert "\n" not in str(caught.value)
+
+
+def test_ids_are_uuids_of_version_5():
+    for key in ("a", "s.svs/0/é/1", "x" * 500):
+        assert geojson._uuid(key) == str(uuid.uuid5(geojson.NAMESPACE, key))

@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.annotations.annotation import ring_area
-from wsiseg.annotations.strip import NO_LABEL, Corners, StripTrace, trace_strip
+from wsiseg.annotations.rings import Corners
+from wsiseg.annotations.strip import NO_LABEL, StripTrace, trace_strip
 from wsiseg.errors import InputRefusedError
 
 MOST_OPEN_POINTS = 60_000_000
 """Corners of shapes that are not finished: 480 MB."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Outline:
     """One connected area of one label; corners are (x, y) on the grid of pixel edges."""
 
@@ -36,7 +37,15 @@ class Outline:
 class _Shape:
     label: int
     area_px: int = 0
-    rings: list[Corners] = field(default_factory=list)
+    exterior: Corners | None = None
+    holes: list[Corners] = field(default_factory=list)
+
+    def add(self, ring: Corners, *, is_exterior: bool) -> None:
+        """Take a ring in; a shape has one exterior."""
+        if is_exterior:
+            self.exterior = ring
+        else:
+            self.holes.append(ring)
 
 
 @dataclass(slots=True)
@@ -91,8 +100,11 @@ class _State:
         """Take one strip in, yield what it finished."""
         offset = self._next_shape
         self._next_shape += len(strip.shape_label)
-        for number in np.flatnonzero(strip.shape_label != NO_LABEL):
-            self._shapes[offset + int(number)] = _Shape(
+        goes_on = np.zeros(len(strip.shape_label), bool)
+        goes_on[strip.first_row] = goes_on[strip.last_row] = True
+        yield from _finished(strip, ~goes_on)
+        for number in np.flatnonzero(goes_on & (strip.shape_label != NO_LABEL)).tolist():
+            self._shapes[offset + number] = _Shape(
                 int(strip.shape_label[number]), int(strip.shape_area[number])
             )
         if self._last is not None and self._last_labels is not None:
@@ -100,8 +112,14 @@ class _State:
             pairs = np.stack([self._last[same], strip.first_row[same] + offset], axis=1)
             for one, other in np.unique(pairs, axis=0):
                 self._join(int(one), int(other))
-        for shape, ring, cut in strip.rings:
-            self._close(offset + shape, [ring], cut)
+        rings = strip.rings
+        is_exterior = rings.is_exterior
+        for number in np.flatnonzero(goes_on[rings.shape]).tolist():
+            ring = rings.corners[rings.start[number] : rings.start[number + 1]]
+            self._shapes[self._root(offset + int(rings.shape[number]))].add(
+                ring, is_exterior=bool(is_exterior[number])
+            )
+            self._points += len(ring)
         for head, tail, shape, piece, cut in strip.chains:
             self._link(_Chain(head, tail, offset + shape, [piece], cut))
             self._points += len(piece)
@@ -134,16 +152,18 @@ class _State:
         one, other = self._root(one), self._root(other)
         if one == other:
             return
-        small, large = sorted((one, other), key=lambda root: len(self._shapes[root].rings))
+        small, large = sorted((one, other), key=lambda root: len(self._shapes[root].holes))
         gone = self._shapes.pop(small)
         self._shapes[large].area_px += gone.area_px
-        self._shapes[large].rings += gone.rings
+        self._shapes[large].holes += gone.holes
         self._joined[small] = large
 
     def _close(self, shape: int, pieces: list[Corners], cut: bool) -> None:
         ring = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         rings = cut_at_touching_corners(ring) if cut else [ring]
-        self._shapes[self._root(shape)].rings += rings
+        into = self._shapes[self._root(shape)]
+        for item in rings:
+            into.add(item, is_exterior=ring_area(item) > 0)
         self._points += sum(len(item) for item in rings)
 
     def _link(self, chain: _Chain) -> None:
@@ -170,9 +190,29 @@ class _State:
     def _release(self, alive: set[int]) -> Iterator[Outline]:
         for number in sorted(self._shapes.keys() - alive):
             shape = self._shapes.pop(number)
-            self._points -= sum(len(ring) for ring in shape.rings)
-            yield _outline(shape)
+            if shape.exterior is None:
+                raise ValueError(f"an area of label {shape.label} has no outline")  # never seen
+            self._points -= len(shape.exterior) + sum(len(ring) for ring in shape.holes)
+            yield Outline(shape.label, _from_the_top(shape.exterior), shape.holes, shape.area_px)
         self._joined = {}
+
+
+def _finished(strip: StripTrace, is_whole: NDArray[np.bool_]) -> Iterator[Outline]:
+    """Yield the shapes that lie in one strip, by their numbers: of each the exterior, then its holes."""
+    rings = strip.rings
+    if not is_whole[rings.shape].any():
+        return
+    order = np.lexsort((~rings.is_exterior, rings.shape))
+    order = order[is_whole[rings.shape[order]]]
+    shape = rings.shape[order]
+    new = np.flatnonzero(np.diff(shape, prepend=-1))
+    first, last = rings.start[order].tolist(), rings.start[order + 1].tolist()
+    labels, areas = strip.shape_label[shape[new]].tolist(), strip.shape_area[shape[new]].tolist()
+    begins = new.tolist()
+    corners = rings.corners
+    for begin, end, label, area in zip(begins, [*begins[1:], len(order)], labels, areas, strict=True):
+        holes = [corners[first[hole] : last[hole]] for hole in range(begin + 1, end)]
+        yield Outline(label, corners[first[begin] : last[begin]], holes, area)
 
 
 def _joined(before: _Chain, after: _Chain) -> _Chain:
@@ -184,13 +224,6 @@ def _joined(before: _Chain, after: _Chain) -> _Chain:
         after.pieces[:0] = before.pieces
         pieces = after.pieces
     return _Chain(before.head, after.tail, after.shape, pieces, before.cut or after.cut)
-
-
-def _outline(shape: _Shape) -> Outline:
-    areas = [ring_area(ring) for ring in shape.rings]
-    outer = int(np.argmax(areas))
-    holes = [ring for number, ring in enumerate(shape.rings) if number != outer]
-    return Outline(shape.label, _from_the_top(shape.rings[outer]), holes, shape.area_px)
 
 
 def _from_the_top(ring: Corners) -> Corners:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from wsiseg.annotations.rings import Corners, Rings, walk
+
 NO_LABEL = 255
 """Not traced."""
-
-Corners = NDArray[np.int64]
-"""(points, 2) int64, x and y of pixel corners."""
 
 # Sides of a pixel in the order of a walk around it, clockwise on a screen: top, right, bottom, left.
 _OUTWARD = ((-1, 0), (0, 1), (1, 0), (0, -1))
@@ -32,8 +31,8 @@ class StripTrace:
     first_row: NDArray[np.int64]
     """(columns,) shape of each pixel of the first row."""
     last_row: NDArray[np.int64]
-    rings: list[tuple[int, Corners, bool]]
-    """(shape, ring, whether it may touch itself)."""
+    rings: Rings
+    """Simple closed rings."""
     chains: list[tuple[int, int, int, Corners, bool]]
     """(key of its first side, key of the side that follows its last, shape, corners, may touch itself)."""
 
@@ -51,7 +50,8 @@ def trace_strip(
         padded[-1, 1:-1] = below
     shape_of, shape_label, shape_area, first_row, last_row = _shapes(labels)
     edge_row, edge_column = _edge_pixels(padded)
-    upright = np.lexsort((edge_row, edge_column))
+    narrow = edge_column.astype(np.uint16) if columns < 2**16 else edge_column
+    upright = np.argsort(narrow, kind="stable")  # of 16 bits NumPy sorts by radix
     by_row, by_column = (edge_row, edge_column), (edge_row[upright], edge_column[upright])
     runs = [_runs(padded, side, *(by_column if side % 2 else by_row)) for side in range(4)]
     key = np.concatenate([run[0] for run in runs])  # local key of the side that a run starts with
@@ -68,7 +68,7 @@ def trace_strip(
     inside = (following >= 0) & (following < 4 * rows * columns)
     successor = np.full(len(key), -1, np.int64)
     successor[inside] = np.searchsorted(key, following[inside])
-    rings, chains = _walk(successor, points, corner, touching, shape, key, following, 4 * columns * top)
+    rings, chains = walk(successor, points, corner, touching, shape, key, following, 4 * columns * top)
     return StripTrace(shape_label, shape_area, first_row, last_row, rings, chains)
 
 
@@ -119,47 +119,6 @@ def _runs(
     following = 4 * ((row[ends] + step_row) * columns + column[ends] + step_column) + turn
     key = 4 * (row[starts] * columns + column[starts]) + side
     return key, following, corner[starts], is_diagonal & ~is_ahead
-
-
-def _walk(
-    successor: NDArray[np.int64],
-    points: Corners,
-    corner: NDArray[np.bool_],
-    touching: NDArray[np.bool_],
-    shape: NDArray[np.int64],
-    key: NDArray[np.int64],
-    following: NDArray[np.int64],
-    shift: int,
-) -> tuple[list[tuple[int, Corners, bool]], list[tuple[int, int, int, Corners, bool]]]:
-    """Follow the runs; `shift` turns the strip's keys into the map's."""
-    has_before = np.zeros(len(successor), bool)
-    has_before[successor[successor >= 0]] = True
-    rings: list[tuple[int, Corners, bool]] = []
-    chains: list[tuple[int, int, int, Corners, bool]] = []
-    after = successor.tolist()
-    done = bytearray(len(after))
-    for begin in np.flatnonzero(~has_before).tolist():
-        path, run = [], begin
-        while run >= 0:
-            done[run] = 1
-            path.append(run)
-            run = after[run]
-        where = np.array(path)
-        tail = int(following[path[-1]]) + shift
-        piece = points[where[corner[where]]]
-        may_touch = bool(touching[where].any())
-        chains.append((int(key[begin]) + shift, tail, int(shape[begin]), piece, may_touch))
-    for begin in range(len(after)):
-        if done[begin]:
-            continue
-        path, run = [], begin
-        while not done[run]:
-            done[run] = 1
-            path.append(run)
-            run = after[run]
-        where = np.array(path)
-        rings.append((int(shape[begin]), points[where], bool(touching[where].any())))
-    return rings, chains
 
 
 def _shapes(
