@@ -1,4 +1,4 @@
-"""Straight runs of pixel edges, each knowing its successor, joined to rings and chains. All at once, in NumPy."""
+"""Straight runs of pixel edges, each knowing its successor, joined to rings and chains. Pure NumPy."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def walk(
 
 
 def _parts(successor: Numbers) -> tuple[Numbers, int]:
-    """Return which ring or chain each run is part of, numbered by their first runs, and how many there are."""
+    """Return which ring or chain each run is part of, by the order of their first runs, and their count."""
     has_next = successor >= 0
     ends = np.concatenate([[0], np.cumsum(has_next)])
     graph = csr_array(
@@ -122,7 +122,7 @@ def _cut_where_touching(
 
 
 def _in_order(successor: Numbers, member: Numbers, parts: int) -> tuple[Numbers, Numbers]:
-    """Return the runs part by part, each in the order of its walk, and (parts + 1,) where each part starts."""
+    """Return the runs part by part, in the order of the walk, and (parts + 1,) where each part starts."""
     count = len(successor)
     first = np.empty(parts, np.int64)
     first[member[::-1]] = np.arange(count)[::-1]  # of several assignments the last stays: the lowest number

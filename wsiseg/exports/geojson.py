@@ -97,7 +97,7 @@ class _Writer:
         self.polygons = self.points = self.left_out = 0
 
     def add(self, outlines: list[Outline]) -> None:
-        """Write features for outlines that are large enough. Raises InputRefusedError beyond the size guard."""
+        """Write the outlines that are large enough. Raises InputRefusedError beyond the size guard."""
         least_px = self._options.min_area / self._pixel.prod()
         kept = [outline for outline in outlines if outline.area_px >= least_px]
         self.left_out += len(outlines) - len(kept)
