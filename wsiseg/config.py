@@ -268,9 +268,11 @@ def _said(error: Mapping[str, Any], values: Mapping[str, Any]) -> str:
         return f"{path} is missing: give it in the file or with --set {path}=VALUE"
     if error["type"] == "union_tag_invalid":
         context = error["ctx"]
-        return f"{path}.dataset is {context['tag']!r}: expected one of {context['expected_tags']}"
+        kind = context["discriminator"].strip("'")
+        return f"{path}.{kind} is {context['tag']!r}: expected one of {context['expected_tags']}"
     if error["type"] == "union_tag_not_found":
-        return f"{path}.dataset is missing: give the kind of data set"
+        kind = error["ctx"]["discriminator"].strip("'")
+        return f"{path}.{kind} is missing: it says which keys the others are"
     shown = repr(error["input"])
     shown = shown if len(shown) <= 80 else f"{shown[:80]}..."
     return f"{path} is {shown}: {error['msg']}"

@@ -23,6 +23,10 @@ class UsageError(WsisegError):
     exit_code = EXIT_USAGE
 
 
+class OutputBusyError(UsageError):
+    """An output that another process is writing."""
+
+
 class InputRefusedError(WsisegError):
     """A slide, model, mask or annotation that cannot be used."""
 

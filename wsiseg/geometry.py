@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wsiseg.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Region:
@@ -58,3 +60,14 @@ class Region:
 def ceil_div(value: int, divisor: int) -> int:
     """Return value / divisor, rounded up, in integers."""
     return -(-value // divisor)
+
+
+def parse_region(text: str) -> Region:
+    """Return the rectangle of "X,Y,W,H", in whole pixels. Raises UsageError for anything else."""
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"{text[:80]}: expected X,Y,W,H in whole level-0 pixels, such as 0,0,2000,1000"
+        ) from error
+    return Region(x, y, width, height)

@@ -116,8 +116,8 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("wsiseg", ("remote", "export", "dicom", "parquet", "plots", "train")),
-        ("tests", ("remote", "export", "dicom", "parquet", "plots", "train", "dev")),
+        ("wsiseg", ("remote", "export", "cluster", "dicom", "parquet", "plots", "train")),
+        ("tests", ("remote", "export", "cluster", "dicom", "parquet", "plots", "train", "dev")),
     ],
 )
 def test_every_imported_package_is_declared(folder, extras):
@@ -136,7 +136,8 @@ def test_every_declared_package_is_used():
     }
     # Found by fsspec, zarr, openslide-python and torch.
     indirect = {"aiohttp", "fsspec", "openslide-bin", "tensorboard"}
-    assert declared("remote", "export", "dicom", "parquet", "plots", "train") - used <= indirect
+    extras = ("remote", "export", "cluster", "dicom", "parquet", "plots", "train")
+    assert declared(*extras) - used <= indirect
 
 
 def test_versions_agree():
@@ -145,6 +146,7 @@ def test_versions_agree():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_configs_parse(path):
+    from wsiseg.cohort.clusters import read_workers
     from wsiseg.config import CalibrateConfig, EvaluateConfig, load_config
     from wsiseg.training.config import TrainConfig
 
@@ -157,6 +159,9 @@ def test_configs_parse(path):
         both = load_config(path, [], CalibrateConfig)
         assert both.fit != both.test
         assert {both.fit.dataset, both.test.dataset} == {both.fit.dataset}
+        return
+    if path.stem.startswith("cluster_"):
+        assert path.stem.removeprefix("cluster_").startswith(read_workers(path).cluster)
         return
     assert path.stem.endswith(load_config(path, [], TrainConfig).name.replace("-", "_"))
 

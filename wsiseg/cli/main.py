@@ -7,13 +7,29 @@ import sys
 
 import typer
 
-from wsiseg.cli import calibrate, demo, evaluate, export, import_, info, models, predict, train
+from wsiseg.cli import (
+    batch,
+    calibrate,
+    demo,
+    evaluate,
+    export,
+    import_,
+    info,
+    models,
+    predict,
+    report,
+    status,
+    train,
+)
 from wsiseg.errors import WsisegError
 
 EPILOG = "Example: wsiseg predict slide.svs -o results. Not for diagnostic use."
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, epilog=EPILOG, pretty_exceptions_enable=False)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
+app.command("batch", epilog=batch.EPILOG)(batch.batch)
+app.command("status", epilog=status.EPILOG)(status.status)
+app.command("report", epilog=report.EPILOG)(report.report)
 app.command("info", epilog=info.EPILOG)(info.info)
 app.command("export", epilog=export.EPILOG)(export.export)
 app.command("import", epilog=import_.EPILOG)(import_.import_)

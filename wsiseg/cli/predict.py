@@ -12,7 +12,7 @@ import typer
 
 from wsiseg.cli.export import KINDS, SUFFIXES, default_path, export_beside
 from wsiseg.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, UsageError, WsisegError, choose
-from wsiseg.geometry import Region
+from wsiseg.geometry import Region, parse_region
 
 if TYPE_CHECKING:
     from wsiseg.predict_options import PredictOptions
@@ -244,15 +244,10 @@ def _check_apart(slides: list[str], output: Path, others: list[str]) -> None:
 
 
 def _roi(text: str | None) -> Region | None:
-    if text is None:
-        return None
     try:
-        x, y, width, height = (int(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(
-            f"--roi {text}: expected X,Y,W,H in whole level-0 pixels, such as 0,0,2000,1000"
-        ) from error
-    return Region(x, y, width, height)
+        return None if text is None else parse_region(text)
+    except UsageError as error:
+        raise UsageError(f"--roi {error}") from error
 
 
 def _mpp(text: str | None) -> tuple[float, float] | None:

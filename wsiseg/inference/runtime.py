@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 RUNTIMES = ("openvino", "torch")
 PRECISIONS = ("bf16", "fp32")
 DEVICES = ("auto", "cpu", "cuda")
+CPUS_VARIABLE = "WSISEG_CPUS"
+"""Environment variable: CPUs of this process, where several share a machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +116,10 @@ def build_runtime(
 
 
 def usable_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return how many CPUs this process may use; CPUS_VARIABLE in the environment gives it fewer."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get(CPUS_VARIABLE, "")
+    return min(count, int(given)) if given.isdecimal() and int(given) else count
 
 
 def _cuda() -> bool:

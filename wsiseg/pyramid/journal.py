@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from wsiseg.errors import UsageError
+from wsiseg.errors import OutputBusyError
 
 Json = dict[str, Any]
 
@@ -26,7 +26,7 @@ class Journal:
     """The journal of one output, held by this process until `close` or `finish`."""
 
     def __init__(self, folder: Path, output: Path) -> None:
-        """Take the lock. Raises UsageError where another process has it."""
+        """Take the lock. Raises OutputBusyError where another process has it."""
         self.folder = folder
         self.tasks: dict[str, Json] = {}
         """Finished tasks by key."""
@@ -40,10 +40,10 @@ class Journal:
         try:
             self._lock.acquire()
         except Timeout as error:
-            raise UsageError(busy) from error
+            raise OutputBusyError(busy) from error
         if not (folder / "lock").is_file():  # the holder has removed it since: this lock keeps nobody out
             self._lock.release()
-            raise UsageError(busy)
+            raise OutputBusyError(busy)
         self._path = folder / "journal.jsonl"
         self._load()
 

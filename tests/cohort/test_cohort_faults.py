@@ -1,0 +1,162 @@
+"""Workers that die, hang or differ, a batch that is killed: nothing is lost, and the bytes are the same."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import dask
+import pytest
+
+from wsiseg.cohort import crew as crew_module
+from wsiseg.cohort.batch import DiskFullError, run_batch
+from wsiseg.cohort.book import current_states
+from wsiseg.cohort.clusters import LocalWorkers, connect
+from wsiseg.cohort.crew import Crew
+from wsiseg.cohort.finding import find_slides
+from wsiseg.cohort.terms import settle_terms
+from wsiseg.cohort.work import SlideTask
+from wsiseg.errors import UsageError
+
+pytest.importorskip("distributed")
+HERE = Path(__file__).parent
+ONE = LocalWorkers(cluster="local", workers=1, cpus=1)
+TWO = LocalWorkers(cluster="local", workers=2, cpus=1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, slides, options_for, digests_of):
+    """The digests of a batch that nothing happened to."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    run_batch(str(slides), out, options_for())
+    return digests_of(out)
+
+
+@pytest.fixture
+def fault(tmp_path, monkeypatch):
+    """Return the function that sets a fault for the workers that start from here on; it gives the mark."""
+
+    def set_fault(kind, slide, lines):
+        mark = tmp_path / "fault-happened"
+        for key, value in {"": kind, "_SLIDE": slide, "_LINES": str(lines), "_MARK": str(mark)}.items():
+            monkeypatch.setenv(f"FAULT{key}", value)
+        return mark
+
+    with dask.config.set({"distributed.worker.preload": [str(HERE / "worker_faults.py")]}):
+        yield set_fault
+
+
+def test_a_worker_killed_in_the_middle_of_a_slide(
+    tmp_path, slides, options_for, fault, undisturbed, digests_of
+):
+    mark = fault("kill", "b", 4)
+    out, said = tmp_path / "out", []
+    rows = run_batch(str(slides), out, options_for(workers=TWO), say=said.append)
+    assert mark.exists()
+    assert {row.id: row.state for row in rows} == {
+        "a": "done", "b": "done", "c": "done", "broken": "failed",
+    }  # fmt: skip
+    assert digests_of(out) == undisturbed
+    assert (out / "index.html").is_file()
+
+
+def test_a_worker_that_hangs_is_restarted(
+    tmp_path, slides, options_for, fault, undisturbed, digests_of, monkeypatch
+):
+    mark = fault("hang", "a", 3)
+    monotonic, later = crew_module.monotonic, []
+
+    def clock():
+        """Time goes its way, and half a day passes when the worker hangs."""
+        if not later and mark.exists():
+            later.append(50_000)
+        return monotonic() + sum(later)
+
+    monkeypatch.setattr(crew_module, "monotonic", clock)
+    out, said = tmp_path / "out", []
+    options = options_for(workers=ONE, hang_s=20_000)
+    (row,) = run_batch(str(slides / "a.tiff"), out, options, say=said.append)
+    assert row.state == "done"
+    assert any("no progress for 20000 s" in text for text in said)
+    assert digests_of(out) == {"a": undisturbed["a"]}
+
+
+def test_a_worker_with_other_programs_is_refused_by_name(tmp_path, slides, options_for):
+    predict = options_for().predict
+    terms = settle_terms([str(predict.model)], "torch", "fp32", "cpu")
+    (slide,) = find_slides(str(slides / "a.tiff"))
+    other = {**terms, "versions": {**terms["versions"], "numpy": "0.1"}}
+    task = SlideTask(slide=slide, output=tmp_path, options=predict, terms=other)
+    said = []
+    with connect(ONE) as client, pytest.raises(UsageError, match=r"versions\.numpy: was 0\.1, now"):
+        list(Crew(client, 600, said.append).do([task]))
+    assert said[0].startswith("worker tcp://127.0.0.1:")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_killed_batch_goes_on_where_it_was(
+    tmp_path, slides, options_for, model_file, undisturbed, digests_of
+):
+    out = tmp_path / "out"
+    command = [sys.executable, str(HERE / "killed_batch.py"), str(slides), str(out), str(model_file)]
+    done = subprocess.run(command, timeout=240, check=False, capture_output=True, text=True)
+    assert done.returncode not in (0, 1), done.stderr
+    before = [row.id for row in current_states(out) if row.state == "done"]
+    assert len(before) <= 1
+    rows = run_batch(str(slides), out, options_for())
+    assert [row.id for row in rows if row.state == "failed"] == ["broken"]
+    assert digests_of(out) == undisturbed
+
+
+def test_an_input_that_disappears_fails_alone(tmp_path, slides, options_for, undisturbed, digests_of):
+    for name in ("a", "b"):
+        shutil.copy(slides / f"{name}.tiff", tmp_path / f"{name}.tiff")
+    options = options_for()
+
+    def say(text):
+        if text.startswith("[1/2]"):
+            (tmp_path / "b.tiff").unlink()
+
+    rows = run_batch(str(tmp_path), tmp_path / "out", options, say=say)
+    assert [row.state for row in rows] == ["done", "failed"]
+    assert "no such file" in rows[1].reason
+    shutil.copy(slides / "b.tiff", tmp_path / "b.tiff")
+    rows = run_batch(str(tmp_path), tmp_path / "out", replace(options, retry_failed=True))
+    assert digests_of(tmp_path / "out") == {name: undisturbed[name] for name in ("a", "b")}
+
+
+def mount(*arguments):
+    """Return the exit code of mount."""
+    command = [shutil.which("mount"), *arguments]
+    return subprocess.run(command, check=False, capture_output=True, timeout=60).returncode
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 1 MB; skipped where this process may not mount one."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs root, to mount a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)):
+        pytest.skip("may not mount a small disk here")
+    try:
+        yield disk
+    finally:
+        subprocess.run([shutil.which("umount"), str(disk)], check=True, timeout=60)
+
+
+def test_a_disk_that_fills(small_disk, slides, options_for, undisturbed, digests_of):
+    out = small_disk / "out"
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(700_000))
+    with pytest.raises(DiskFullError, match="No space left"):
+        run_batch(str(slides / "?.tiff"), out, options_for())
+    assert not {row.id for row in current_states(out) if row.state == "failed"}
+    ballast.unlink()
+    assert mount("-o", "remount,size=64m", str(small_disk)) == 0
+    rows = run_batch(str(slides / "?.tiff"), out, options_for())
+    assert {row.state for row in rows} == {"done"}
+    assert digests_of(out) == undisturbed
