@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.class_map import NOT_ANALYSED, UNREAD, ClassMap
 from wsiseg.config import EvaluateConfig
-from wsiseg.evaluation.by_case import CasesEvaluation, EvaluateCases, Labels
+from wsiseg.datasets.slide_list import LabelledSlide
+from wsiseg.evaluation.by_case import CasesEvaluation, EvaluateCases
 from wsiseg.evaluation.whole_picture import channel_table, never_predicted
-from wsiseg.geometry import Region
 from wsiseg.inference.runtime import Runtime, RuntimeChoice, build_runtime
 from wsiseg.models import Model, ModelCard
 from wsiseg.plan import make_plan
 from wsiseg.predict_options import PredictOptions
 from wsiseg.slide_cases import PredictedSlide, StoredSlide, result_of
-from wsiseg.slides.slide import Slide
 
-Report = Callable[[int, int], None]
-"""Called with (cases done, cases in all)."""
 COARSEST_IMAGE_MPP = 32.0
 """No image is stored here, so that its resolution must not stand in the way."""
-
-
-class LabelledSlide(Protocol):
-    """A slide and its truth."""
-
-    name: str
-    group: str
-    slide_mpp: tuple[float, float] | None
-
-    def open(self) -> Slide:
-        """Open the slide."""
-
-    def labels(self, region: Region, factor_l0: tuple[float, float]) -> Labels:
-        """Return the truth of a rectangle of a frame; 255 where there is none."""
 
 
 class SlideEvaluator:

@@ -14,9 +14,10 @@ import typer
 from wsiseg.errors import ModelRefusedError, UsageError
 
 if TYPE_CHECKING:
+    from wsiseg.class_map import ClassMap
     from wsiseg.config import EvaluateConfig
-    from wsiseg.datasets.pictures import PictureSet
-    from wsiseg.evaluation.over_dataset import Evaluation, Report
+    from wsiseg.evaluation.confusion import Confusion
+    from wsiseg.evaluation.over_dataset import Report
     from wsiseg.models import Model
 
 EPILOG = (
@@ -40,7 +41,7 @@ def evaluate(
         bool, typer.Option("--json", help="Put the scores on stdout as JSON, and nothing else.")
     ] = False,
 ) -> None:
-    """Score a model on a labelled data set: one global confusion matrix at full resolution.
+    """Score a model on labelled pictures, regions or slides: one global confusion matrix at full resolution.
 
     With -o it writes evaluation.json, confusion.png (needs matplotlib), worst_cases.png and, where the config
     asks for it, submission/. Exit codes: 0 done, 2 wrong config, 3 data or model refused.
@@ -52,7 +53,10 @@ def evaluate(
         raise UsageError("submission is true, but there is no folder for it: give -o DIR")
     if output is not None:
         _check_apart(output, wanted)
-    result = _evaluate(wanted, output)
+    from wsiseg.config import RegionsData, SlidesData
+
+    of_cases = isinstance(wanted.data, SlidesData | RegionsData)
+    result = (_evaluate_cases if of_cases else _evaluate)(wanted, output)
     sys.stderr.writelines(f"wsiseg: {warning}\n" for warning in result["warnings"])
     if as_json:
         sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
@@ -66,6 +70,7 @@ def evaluate(
 
 def _evaluate(config: EvaluateConfig, output: Path | None) -> dict[str, Any]:
     from wsiseg.datasets.catalogue import open_dataset
+    from wsiseg.evaluation.figures import draw_worst
     from wsiseg.evaluation.over_dataset import evaluate_pictures, first_pictures, need_truth
     from wsiseg.evaluation.result import describe
     from wsiseg.evaluation.submission import SubmissionWriter
@@ -93,7 +98,26 @@ def _evaluate(config: EvaluateConfig, output: Path | None) -> dict[str, Any]:
         )
     result = describe(found, pictures, model.card, config)
     if output is not None:
-        _write(output, result, found, pictures)
+        worst = draw_worst(found.worst, pictures) if found.worst else None
+        _write(output, result, found.confusion, pictures.classes, worst)
+    return result
+
+
+def _evaluate_cases(config: EvaluateConfig, output: Path | None) -> dict[str, Any]:
+    from wsiseg.case_evaluation import evaluate_cases
+    from wsiseg.evaluation.figures import draw_worst_windows
+    from wsiseg.evaluation.result import describe_cases
+
+    model = _model(config)
+    with _progress() as report:
+        found = evaluate_cases(config, model, report)
+    scored = found.evaluation
+    result = describe_cases(
+        scored, found.classes, model.card, config, split=found.split, runtime=found.runtime
+    )
+    if output is not None:
+        worst = draw_worst_windows(scored.worst, found.classes) if scored.worst else None
+        _write(output, result, scored.confusion, found.classes, worst)
     return result
 
 
@@ -110,18 +134,20 @@ def _model(config: EvaluateConfig) -> Model:
     return Model(model.network, model.card.model_copy(update={"input_scale": config.model.input_scale}))
 
 
-def _write(output: Path, result: dict[str, Any], found: Evaluation, pictures: PictureSet) -> None:
-    from wsiseg.evaluation.figures import can_plot, draw_confusion, draw_worst
+def _write(
+    output: Path, result: dict[str, Any], confusion: Confusion, classes: ClassMap, worst: bytes | None
+) -> None:
+    from wsiseg.evaluation.figures import can_plot, draw_confusion
     from wsiseg.models.checkpoint import write_atomically
 
     output.mkdir(parents=True, exist_ok=True)
     if result["compared_px"] and can_plot():
         title = f"{result['model']} on {result['dataset']} {result['split']}: mean IoU {result['miou']:.4f}"
-        write_atomically(output / "confusion.png", draw_confusion(found.confusion, pictures.classes, title))
+        write_atomically(output / "confusion.png", draw_confusion(confusion, classes, title))
     elif result["compared_px"]:
         result["warnings"].append("confusion.png needs matplotlib: pip install 'wsiseg[plots]'")
-    if found.worst:
-        write_atomically(output / "worst_cases.png", draw_worst(found.worst, pictures))
+    if worst is not None:
+        write_atomically(output / "worst_cases.png", worst)
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     write_atomically(output / "evaluation.json", text.encode())
 
@@ -129,6 +155,8 @@ def _write(output: Path, result: dict[str, Any], found: Evaluation, pictures: Pi
 def _check_apart(output: Path, config: EvaluateConfig) -> None:
     """Raise UsageError where a file to write is, holds or lies in an input."""
     root = config.data.root.resolve()
+    if config.data.dataset in ("slides", "breast-regions"):
+        return  # their root is where paths start from, often the folder that one works in
     for name in WRITTEN:
         path = (output / name).resolve()
         if path == root or path.is_relative_to(root) or root.is_relative_to(path):
@@ -144,5 +172,5 @@ def _progress() -> Iterator[Report | None]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("pictures", total=None)
+        task = progress.add_task("scored", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
