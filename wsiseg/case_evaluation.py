@@ -24,8 +24,6 @@ from wsiseg.slide_evaluation import SlideEvaluator
 
 Report = Callable[[int, int], None]
 """Called with (cases done, cases in all)."""
-CASE_DATA = (SlidesData, RegionsData)
-"""Data whose cases are larger than what a network sees in one piece."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wsiseg.config import EvaluateConfig, load_config
-from wsiseg.datasets.catalogue import DATASETS
+from wsiseg.datasets.catalogue import CASES, DATASETS
 from wsiseg.errors import UsageError
 
 TEXT = """
@@ -41,7 +41,8 @@ def test_home_is_found(tmp_path, monkeypatch):
 def test_every_kind_of_data_can_be_opened():
     kinds = typing.get_args(EvaluateConfig.model_fields["data"].annotation)
     names = {typing.get_args(kind.model_fields["dataset"].annotation)[0] for kind in kinds}
-    assert names == set(DATASETS)
+    assert names == set(DATASETS) | set(CASES)
+    assert not set(DATASETS) & set(CASES)
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,9 @@ def evaluate(
         raise UsageError("submission is true, but there is no folder for it: give -o DIR")
     if output is not None:
         _check_apart(output, wanted)
-    from wsiseg.config import RegionsData, SlidesData
+    from wsiseg.datasets.catalogue import CASES
 
-    of_cases = isinstance(wanted.data, SlidesData | RegionsData)
-    result = (_evaluate_cases if of_cases else _evaluate)(wanted, output)
+    result = (_evaluate_cases if wanted.data.dataset in CASES else _evaluate)(wanted, output)
     sys.stderr.writelines(f"wsiseg: {warning}\n" for warning in result["warnings"])
     if as_json:
         sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
@@ -154,8 +153,10 @@ def _write(
 
 def _check_apart(output: Path, config: EvaluateConfig) -> None:
     """Raise UsageError where a file to write is, holds or lies in an input."""
+    from wsiseg.config import RegionsData, SlidesData
+
     root = config.data.root.resolve()
-    if config.data.dataset in ("slides", "breast-regions"):
+    if isinstance(config.data, SlidesData | RegionsData):
         return  # their root is where paths start from, often the folder that one works in
     for name in WRITTEN:
         path = (output / name).resolve()

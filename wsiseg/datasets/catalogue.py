@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from wsiseg.config import CityscapesData, Config, FolderData, MapillaryData, VocData
+from wsiseg.datasets.breast_regions import RegionList, open_regions
 from wsiseg.datasets.cityscapes import open_cityscapes
 from wsiseg.datasets.image_folder import open_image_folder
 from wsiseg.datasets.mapillary import open_mapillary
 from wsiseg.datasets.pictures import PictureSet
+from wsiseg.datasets.slide_list import SlideList, open_slide_list
 from wsiseg.datasets.voc import Extra, open_voc
 from wsiseg.errors import UsageError, choose
 
@@ -37,7 +39,13 @@ DATASETS: dict[str, Callable[[Any], PictureSet]] = {
     "mapillary": _mapillary,
     "voc": _voc,
 }
-"""Name in a config -> what opens it, given that part of the config."""
+"""Name in a config -> what opens it as pictures that are read whole, given that part of the config."""
+
+CASES: dict[str, Callable[[Any], SlideList | RegionList]] = {
+    "breast-regions": open_regions,
+    "slides": open_slide_list,
+}
+"""The same of data whose slides or regions are larger than what is read at once."""
 
 
 def open_dataset(name: str, data: Config) -> PictureSet:

@@ -171,14 +171,11 @@ class EvaluateCases:
                     f"{score.name}: {score.not_analysed_px} labelled pixels were not analysed: in no score"
                 )
         compared = sum(bool(matrix.counts.any()) for matrix in groups.values())
+        what = f"{compared} groups (patients; where none are given, slides or regions)"
         if compared < FEWEST_GROUPS:
-            notes.append(
-                f"{compared} slides or patients: too few for confidence intervals ({FEWEST_GROUPS} or more)"
-            )
+            notes.append(f"{what}: too few for confidence intervals, which need {FEWEST_GROUPS}")
         elif compared < FEW_GROUPS:
-            notes.append(
-                f"confidence intervals over {compared} slides or patients are rough, and likely too narrow"
-            )
+            notes.append(f"{what}: their confidence intervals are rough, and likely too narrow")
         return CasesEvaluation(
             Confusion(self._ids).merge(groups.values()),
             tuple(self._scores),

@@ -116,7 +116,7 @@ def _intervals(found: Intervals | None, classes: ClassMap) -> Json | None:
         return None
     names = [item.name for item in classes.classes]
     return {
-        "method": "percentile bootstrap over groups (patients, or slides where none are given)",
+        "method": "percentile bootstrap over groups (patients; where none are given, slides or regions)",
         "groups": found.groups,
         "resamples": found.resamples,
         "seed": found.seed,
@@ -173,7 +173,7 @@ def as_table(result: Json) -> str:
         lines += [
             "",
             f"in brackets: {100 * intervals['level']:g} % intervals, {intervals['resamples']} bootstrap "
-            f"draws of {intervals['groups']} patients or slides, seed {intervals['seed']}",
+            f"draws of {intervals['groups']} groups, seed {intervals['seed']}",
         ]
     return "\n".join(lines)
 
