@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsiseg.annotations.classes import label_values
 from wsiseg.annotations.rasterise import AnnotationLayer, Overlap
@@ -18,6 +19,7 @@ from wsiseg.annotations.reading import read_annotations
 from wsiseg.class_map import NOT_ANALYSED, TISSUE8, UNREAD, ClassMap
 from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region
+from wsiseg.label_layer import ZarrLayer
 from wsiseg.output import OutputPaths
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.metadata import NgffVersion
@@ -25,6 +27,7 @@ from wsiseg.pyramid.store import ResultStore, StoreLayout
 from wsiseg.result import SlideResult, write_result
 from wsiseg.run_record import fingerprint, local_files, package_versions
 from wsiseg.slides import open_slide, resolve_mpp, slide_id
+from wsiseg.slides.label_zarr import is_zarr, open_label_zarr
 from wsiseg.slides.slide import Slide
 from wsiseg.stitching.kernel import BlockCounts
 from wsiseg.store_run import Progress, StoreRun
@@ -59,6 +62,13 @@ class ImportOptions:
     overwrite: bool = False
 
 
+class Layer(Protocol):
+    """What labels are drawn from."""
+
+    def rasterise(self, region: Region, factor_l0: tuple[float, float]) -> NDArray[np.uint8]:
+        """Return (region.height, region.width) uint8, 255 where nothing is drawn."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportPlan:
     """An import, settled."""
@@ -70,7 +80,7 @@ class ImportPlan:
     layout: StoreLayout
     outside: tuple[int, int, int]
     class_map: ClassMap
-    layer: AnnotationLayer
+    layer: Layer
     record: Json
     roi: Region | None = None
     is_photo: bool = False
@@ -93,6 +103,8 @@ class ImportRun(StoreRun):
 
     def _wanted_blocks(self) -> set[tuple[int, int]]:
         """See `StoreRun._wanted_blocks`."""
+        if not isinstance(self.plan.layer, AnnotationLayer):
+            return super()._wanted_blocks()
         grid, factor = self.plan.grid, self.plan.frame.factor_l0
         return {at for at in grid.blocks() if len(self.plan.layer.touching(grid.block(*at), factor))}
 
@@ -151,9 +163,19 @@ def plan_import(slide: Slide, path: Path, options: ImportOptions) -> ImportPlan:
     image_frame = image_frame_for(slide, mpp, frame, options.image_mpp)
     warnings = list(slide.warnings)
     size_l0 = (level.width_px, level.height_px)
-    annotations = read_annotations(path, size_l0=size_l0, warn=warnings.append)
-    labels = label_values(annotations, options.classes, options.ignored)
-    warnings += _outside(path, [item.exterior for item in annotations], size_l0)
+    size_l0 = (level.width_px, level.height_px)
+    layer: Layer
+    if is_zarr(path):
+        source = open_label_zarr(path)
+        layer = ZarrLayer(source, options.classes, options.ignored, size_l0, mpp, frame.factor_l0)
+        digest, areas = source.sha256(), None
+    else:
+        annotations = read_annotations(path, size_l0=size_l0, warn=warnings.append)
+        labels = label_values(annotations, options.classes, options.ignored)
+        warnings += _outside(path, [item.exterior for item in annotations], size_l0)
+        layer = AnnotationLayer(annotations, labels, options.overlap)
+        with path.open("rb") as file:
+            digest, areas = hashlib.file_digest(file, "sha256").hexdigest(), len(annotations)
     grid = TileGrid.fit(frame.width_px, frame.height_px, tile_px=BLOCK_PX, halo_px=0, block_px=BLOCK_PX)
     layout = StoreLayout(
         version=options.ngff,
@@ -165,8 +187,6 @@ def plan_import(slide: Slide, path: Path, options: ImportOptions) -> ImportPlan:
         image_pixel=image_frame.mpp,
         block_px=BLOCK_PX,
     )
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     classes = options.classes.model_dump(mode="json")
     record = {
         "format": RECORD_FORMAT,
@@ -181,7 +201,7 @@ def plan_import(slide: Slide, path: Path, options: ImportOptions) -> ImportPlan:
         "annotations": {
             "name": path.name,
             "sha256": digest,
-            "areas": len(annotations),
+            "areas": areas,
             "overlap": options.overlap,
             "ignored": sorted(options.ignored),
             "classes_sha256": hashlib.sha256(json.dumps(classes, sort_keys=True).encode()).hexdigest(),
@@ -202,7 +222,7 @@ def plan_import(slide: Slide, path: Path, options: ImportOptions) -> ImportPlan:
         layout=layout,
         outside=slide.background,
         class_map=options.classes,
-        layer=AnnotationLayer(annotations, labels, options.overlap),
+        layer=layer,
         record=record,
         warnings=warnings,
     )

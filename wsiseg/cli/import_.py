@@ -19,7 +19,7 @@ def import_(
         Path,
         typer.Argument(
             metavar="ANNOTATION",
-            help="QuPath GeoJSON (.geojson, .geojson.gz), ASAP XML, ImageScope XML, or a label image.",
+            help="QuPath GeoJSON (also .gz), ASAP or ImageScope XML, a label image, OME-Zarr labels.",
         ),
     ],
     slide: Annotated[str, typer.Option("--slide", metavar="SLIDE", help="The slide that was annotated.")],

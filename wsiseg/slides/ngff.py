@@ -61,6 +61,36 @@ def safe_path(name: str, path: Any) -> str:
 
 def read_image(name: str, ome: Mapping[str, Any]) -> ImageMetadata:
     """Return the first multiscale image of a group; SlideRefusedError where it is none or is not RGB."""
+    image, axes, units, datasets, paths = _multiscale(name, ome)
+    _check_colours(name, ome.get("omero"))
+    mpp, warnings = _mpp(axes, units, datasets[0], image)
+    scales = [_scale(item, axes.index("x"), len(axes)) for item in datasets]
+    downsamples = tuple(scale / scales[0] if scale and scales[0] else None for scale in scales)
+    return ImageMetadata(axes, paths, mpp, downsamples, warnings)
+
+
+def multiscale_of(
+    name: str, ome: Mapping[str, Any]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[float, float] | None]:
+    """Return axes, paths of the levels and (x, y) um per pixel of the first, of an image or of labels.
+
+    Raises SlideRefusedError for damaged metadata, and for levels that are shifted against the whole.
+    """
+    image, axes, units, datasets, paths = _multiscale(name, ome)
+    for owner in (image, datasets[0]):
+        transforms = owner.get("coordinateTransformations")
+        for item in transforms if isinstance(transforms, list) else []:
+            shift = item.get("translation") if isinstance(item, Mapping) else None
+            if isinstance(shift, list) and any(shift):
+                raise SlideRefusedError(
+                    f"{name}: is shifted by {shift!r:.60}: expected labels from the slide's corner on"
+                )
+    return axes, paths, _mpp(axes, units, datasets[0], image)[0]
+
+
+def _multiscale(
+    name: str, ome: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], tuple[str, ...], dict[str, Any], list[Mapping[str, Any]], tuple[str, ...]]:
     multiscales = ome.get("multiscales")
     if not isinstance(multiscales, list) or not multiscales or not isinstance(multiscales[0], Mapping):
         raise SlideRefusedError(f"{name}: Zarr without `multiscales` metadata: expected OME-Zarr 0.4 or 0.5")
@@ -76,11 +106,7 @@ def read_image(name: str, ome: Mapping[str, Any]) -> ImageMetadata:
     paths = tuple(safe_path(name, item.get("path")) for item in datasets)
     if len(set(paths)) != len(paths):
         raise SlideRefusedError(f"{name}: `datasets` name one array twice: expected one array per level")
-    _check_colours(name, ome.get("omero"))
-    mpp, warnings = _mpp(axes, units, datasets[0], image)
-    scales = [_scale(item, axes.index("x"), len(axes)) for item in datasets]
-    downsamples = tuple(scale / scales[0] if scale and scales[0] else None for scale in scales)
-    return ImageMetadata(axes, paths, mpp, downsamples, warnings)
+    return image, axes, units, datasets, paths
 
 
 def _axes(name: str, found: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
