@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from wsiseg.cli.contained import working_on
 from wsiseg.errors import EXIT_INTERRUPTED, UsageError
 
 EPILOG = "Example: wsiseg import slide.geojson --slide slide.svs -o annotations --mpp 0.5"
@@ -63,6 +64,8 @@ def import_(
         raise UsageError(f"--overlap {overlap}: expected later or smaller")
     from wsiseg.class_map import TISSUE8, read_class_map
     from wsiseg.label_import import ImportOptions, import_annotations
+
+    working_on(slide)
     from wsiseg.slides import parse_mpp
 
     options = ImportOptions(

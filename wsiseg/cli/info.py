@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from wsiseg.cli.contained import working_on
 from wsiseg.errors import InputRefusedError
 
 EPILOG = "Example: wsiseg info slide.svs"
@@ -28,6 +29,7 @@ def info(
     ] = False,
 ) -> None:
     """Say what wsiseg sees in a slide or a result."""
+    working_on(path)
     own = result_attributes(Path(path))
     if own is not None:
         found = {"result": own if not redact else _without_names(own)}

@@ -21,7 +21,10 @@ from wsiseg.cli import (
     status,
     train,
 )
+from wsiseg.cli.contained import contained
 from wsiseg.errors import WsisegError
+
+OPENS_SLIDES = ("predict", "info", "import", "evaluate", "calibrate")
 
 EPILOG = "Example: wsiseg predict slide.svs -o results. Not for diagnostic use."
 
@@ -58,7 +61,16 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line. Errors that a user can cause end in one line and their own exit code.
+    """Run the command line; a verb that opens slides, in a child process (see `contained`)."""
+    opens_slides = next((word for word in sys.argv[1:] if not word.startswith("-")), "") in OPENS_SLIDES
+    if opens_slides and "--help" not in sys.argv:
+        contained(_main)
+    else:
+        _main()
+
+
+def _main() -> None:
+    """Errors that a user can cause end in one line and their own exit code.
 
     Ctrl-C (130) and a closed pipe (1) end quietly inside of typer.
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wsiseg.cli.contained import working_on
 from wsiseg.cli.export import KINDS, SUFFIXES, default_path, export_beside
 from wsiseg.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, UsageError, WsisegError, choose
 from wsiseg.geometry import Region, parse_region
@@ -106,6 +107,7 @@ def predict(
     talk = not quiet and not as_json
     summaries, codes = [], []
     for slide in slides:
+        working_on(slide)
         try:
             result = predict_one(slide, output, options, show_progress=not quiet)
             exported = [path for kind in also or () if (path := _export(result, slide, kind, overwrite))]

@@ -39,6 +39,10 @@ class NotRgbError(SlideRefusedError):
     """A TIFF whose pixels are no brightfield colours, whoever decodes them."""
 
 
+class AbsurdError(SlideRefusedError):
+    """A TIFF that claims sizes which no decoder should be given: some of them abort the process."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TiffLevel:
     """One tiled directory: 8-bit RGB, interleaved."""
@@ -173,7 +177,9 @@ def _level(name: str, page: Any) -> TiffLevel:
     width, height = int(page.imagewidth), int(page.imagelength)
     tile_width, tile_height = int(page.tilewidth), int(page.tilelength)
     if not 0 < tile_width * tile_height <= MAX_TILE_PX or min(width, height, tile_width, tile_height) <= 0:
-        raise refuse(f"{width} x {height} px in tiles of {tile_width} x {tile_height}", "sensible sizes")
+        raise AbsurdError(
+            f"{name}: {width} x {height} px in tiles of {tile_width} x {tile_height}: expected sensible sizes"
+        )
     tiles = ceil_div(width, tile_width) * ceil_div(height, tile_height)
     if len(page.dataoffsets) != tiles or len(page.databytecounts) != tiles:
         raise refuse(
