@@ -60,17 +60,17 @@ def _root(
     """Whole-slide tissue segmentation: a gigapixel slide in, a tissue label pyramid out."""
 
 
-def main() -> None:
-    """Run the command line; a verb that opens slides, in a child process (see `contained`)."""
-    opens_slides = next((word for word in sys.argv[1:] if not word.startswith("-")), "") in OPENS_SLIDES
-    if opens_slides and "--help" not in sys.argv:
-        contained(_main)
+def command() -> None:
+    """Run the command line as a program: a verb that opens slides in a child process (see `contained`)."""
+    verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    if verb in OPENS_SLIDES and "--help" not in sys.argv:
+        contained(main)
     else:
-        _main()
+        main()
 
 
-def _main() -> None:
-    """Errors that a user can cause end in one line and their own exit code.
+def main() -> None:
+    """Run the command line. Errors that a user can cause end in one line and their own exit code.
 
     Ctrl-C (130) and a closed pipe (1) end quietly inside of typer.
     """
@@ -91,4 +91,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command()
