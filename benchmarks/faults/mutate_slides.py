@@ -72,6 +72,8 @@ def _try(original: Original, seed: int, truth: Truth, model: Any) -> dict[str, A
         path, said = mutate(original.kind, original.path, Path(folder) / name, seed)
         started = time.monotonic()
         found = in_child(lambda: judge(path, truth, original.mpp, model))
+    if found["outcome"] == "blank" and original.plain:
+        found["outcome"] = "differ"
     return {"mutation": said, "seconds": round(time.monotonic() - started, 2), **found}
 
 

@@ -30,6 +30,8 @@ class Original:
     """File or folder that is given to wsiseg."""
     mpp: tuple[float, float] = (1.0, 1.0)
     """Given as `--slide-mpp`: 1 makes the model look at level 0 itself; the large ones are shrunk."""
+    plain: bool = False
+    """Whether pixels lie in the file as they are: a byte zeroed there is a black pixel, not a fill."""
 
 
 def make_originals(folder: Path, shared: Path | None) -> list[Original]:
@@ -43,7 +45,7 @@ def make_originals(folder: Path, shared: Path | None) -> list[Original]:
         ),
         Original("tiff-deflate", "tiff", _tiff(folder / "tiff-deflate.tif", rgb, compression="zlib")),
         Original("tiff-lzw", "tiff", _tiff(folder / "tiff-lzw.tif", rgb, compression="lzw")),
-        Original("tiff-raw-big", "tiff", _tiff(folder / "tiff-raw-big.tif", rgb, bigtiff=True)),
+        Original("tiff-raw-big", "tiff", _tiff(folder / "tiff-raw-big.tif", rgb, bigtiff=True), plain=True),
         Original("ome-tiff", "tiff", _ome_tiff(folder / "ome-tiff.ome.tif", rgb)),
         Original("ome-zarr-0.5", "zarr", _zarr(folder / "zarr05.ome.zarr", rgb, 3)),
         Original("ome-zarr-0.4", "zarr", _zarr(folder / "zarr04.ome.zarr", rgb, 2)),

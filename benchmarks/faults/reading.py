@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.errors import WsisegError
+from wsiseg.slides.physical import plausible
 
 CPU_LIMIT_S = 30
 """Of work; a busy machine makes nothing a hang."""
@@ -162,6 +163,8 @@ def judge(path: Path, truth: Truth, mpp: tuple[float, float], model: Any) -> dic
             labels = predict_whole(path, Path(folder), mpp, model)
         except WsisegError as error:
             return {"outcome": "refused", "said": f"predict: {str(error)[:300]}"}
+    if truth.mpp is not None and (claimed is None or not plausible(claimed)):
+        return {"outcome": "refused", "said": f"without --slide-mpp: the mpp is {claimed}"}
     if pixels.shape != truth.pixels.shape or claimed != truth.mpp or labels.shape != truth.labels.shape:
         said = f"{pixels.shape[1::-1]} px at {claimed}, labels {labels.shape[::-1]}"
         return {"outcome": "differ", "said": f"geometry: {said}"}

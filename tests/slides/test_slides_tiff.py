@@ -377,3 +377,28 @@ def test_a_handle_that_went_bad_is_replaced_for_the_tile_that_failed(tmp_path):
         os.dup2(stale, slide._file.descriptor)  # what a share that went away and came back leaves behind
         os.close(stale)
         np.testing.assert_array_equal(slide.read_region(0, Region(0, 0, 64, 64)), rgb)
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "said"),
+    [
+        (322, 1, "tile offsets"),  # tiles of one pixel's width
+        (257, 1, "tile offsets"),  # a slide of one row
+        (323, 2**31 - 1, "sensible sizes"),  # OpenSlide's allocation for such a tile ends the process
+        (262, 1, "photometric 1 with 3 samples"),
+    ],
+)
+def test_tags_that_contradict_each_other_never_reach_another_decoder(tmp_path, code, value, said):
+    path = write_tiff(tmp_path / "a.tif", [picture()], compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages[0].tags[code]
+        kind = {3: "H", 4: "I"}[int(tag.dtype)]
+        place = tag.valueoffset
+    content = bytearray(path.read_bytes())
+    if kind == "H" and value > 65_535:  # a SHORT in a field of four bytes: make it a LONG
+        struct.pack_into("<H", content, place - 6, 4)
+        kind = "I"
+    struct.pack_into("<" + kind, content, place, value)
+    path.write_bytes(content)
+    with pytest.raises(SlideRefusedError, match=said):
+        open_slide(path)

@@ -118,14 +118,14 @@ def _probe(slide: Slide) -> None:
 
 def _tiff(path: Path, vendor: str | None) -> Slide:
     """Decode directly where possible, else through OpenSlide where it knows the file, else as a picture."""
-    from wsiseg.slides.tiff_layout import AbsurdError, NotRgbError, UntiledError
+    from wsiseg.slides.tiff_layout import ContradictionError, NotRgbError, UntiledError
 
     try:
         return _backend("tiff", path)
     except SlideRefusedError as direct:
         if vendor is None and isinstance(direct, UntiledError):
             return _backend("image", path)
-        if vendor is None or isinstance(direct, NotRgbError | AbsurdError):
+        if vendor is None or isinstance(direct, NotRgbError | ContradictionError):
             raise
         try:
             return _backend("openslide", path)

@@ -39,8 +39,8 @@ class NotRgbError(SlideRefusedError):
     """A TIFF whose pixels are no brightfield colours, whoever decodes them."""
 
 
-class AbsurdError(SlideRefusedError):
-    """A TIFF that claims sizes which no decoder should be given: some of them abort the process."""
+class ContradictionError(SlideRefusedError):
+    """A TIFF whose tags cannot be true together: a decoder would invent pixels, or abort the process."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,6 +170,10 @@ def _level(name: str, page: Any) -> TiffLevel:
         raise refuse(f"TIFF compression {compression}", f"one of {', '.join(map(str, SUPPORTED))}")
     may_be_ycbcr = compression in (JPEG, JPEG2000_RGB)
     if photometric != PHOTOMETRIC_RGB and not (photometric == PHOTOMETRIC_YCBCR and may_be_ycbcr):
+        if photometric in (0, 1, 3):  # grey or palette, which have one sample, not three
+            raise ContradictionError(
+                f"{name}: TIFF photometric {photometric} with 3 samples: expected RGB (2)"
+            )
         raise refuse(f"TIFF photometric {photometric}", "RGB (2), or YCbCr (6) in JPEG")
     predictor = int(page.predictor)
     if predictor not in (1, 2) or (predictor == 2 and may_be_ycbcr):
@@ -177,14 +181,14 @@ def _level(name: str, page: Any) -> TiffLevel:
     width, height = int(page.imagewidth), int(page.imagelength)
     tile_width, tile_height = int(page.tilewidth), int(page.tilelength)
     if not 0 < tile_width * tile_height <= MAX_TILE_PX or min(width, height, tile_width, tile_height) <= 0:
-        raise AbsurdError(
+        raise ContradictionError(
             f"{name}: {width} x {height} px in tiles of {tile_width} x {tile_height}: expected sensible sizes"
         )
     tiles = ceil_div(width, tile_width) * ceil_div(height, tile_height)
     if len(page.dataoffsets) != tiles or len(page.databytecounts) != tiles:
-        raise refuse(
-            f"{len(page.dataoffsets)} tile offsets and {len(page.databytecounts)} byte counts",
-            f"{tiles} of each",
+        raise ContradictionError(
+            f"{name}: {len(page.dataoffsets)} tile offsets and {len(page.databytecounts)} byte counts: "
+            f"expected {tiles} of each"
         )
     return TiffLevel(
         width_px=width,
