@@ -47,6 +47,22 @@ def test_patches_are_cut_from_picture_and_labels_alike(stacks):
         assert torch.equal(rgb[0] + rgb[1], labels)
 
 
+def test_several_scales_cut_larger_and_smaller_windows(stacks):
+    """Red is the row: a patch cut `scale` times as large spans that many more rows. Labels are not mixed."""
+    data = dataset(stacks, scales=(0.5, 1.0, 2.0))
+    spans = set()
+    for index in range(12):
+        rgb, labels = data[index]
+        assert rgb.shape == (3, 32, 32)
+        span = int(rgb[0].max()) - int(rgb[0].min())
+        spans.add(min((16, 32, 64), key=lambda side: abs(side - span)))
+        expected = rgb[0].int() + rgb[1].int()
+        assert int((labels.int() - expected).abs().max()) <= 3
+    assert spans == {16, 32, 64}
+    with pytest.raises(UsageError, match="patches of 96 px from pictures of 80 px"):
+        dataset(stacks, scales=(1.0, 3.0))
+
+
 def test_turning_really_turns_and_keeps_labels_in_place(stacks):
     """All eight poses occur, and each moves the labels exactly as it moves the picture."""
     rgb, labels = stacks[0][0][:32, :32], stacks[1][0][:32, :32]

@@ -11,7 +11,7 @@ from wsiseg.errors import UsageError
 from wsiseg.models import Architecture, ModelCard, build_model, save_model
 from wsiseg.training.config import TrainConfig
 from wsiseg.training.run import _stages
-from wsiseg.training.source import Pictures, Source
+from wsiseg.training.source import PhantomRegions, Source
 from wsiseg.training.start import class_sized, encoder_card, start
 
 OPTIONS = {"alpha2": 1, "alpha3": 1, "decoder": "v2"}
@@ -25,7 +25,7 @@ def source_of(classes, domain="slide"):
         groups=[range(4)],
         classes=classes,
         frequencies=np.full(len(classes), 1 / len(classes)),
-        validation=Pictures(rgb, labels),
+        validation=PhantomRegions(rgb, labels),
         said="one made-up picture.",
         domain=domain,
     )

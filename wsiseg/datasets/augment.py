@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 from skimage.color import hed_from_rgb, rgb_from_hed
@@ -58,6 +59,20 @@ def recolour(rgb: NDArray[np.uint8], how: Augment, rng: np.random.Generator) -> 
     if how.noise and rng.integers(2):
         light = light + rng.standard_normal(light.shape, np.float32) * np.float32(rng.uniform(0, how.noise))
     return np.asarray(np.clip(light + 0.5, 0, 255), np.uint8)
+
+
+def resize_rgb(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Return a picture (rows, columns, 3) at another size: bilinear, over the area where it shrinks."""
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def resize_labels(labels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Return labels (rows, columns) at another size: the nearest, never a mean."""
+    if labels.shape == (height, width):
+        return labels
+    return np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
 
 
 def augment(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from wsiseg.datasets.augment import Augment, augment
+from wsiseg.datasets.augment import Augment, augment, resize_labels, resize_rgb
 from wsiseg.errors import UsageError
 from wsiseg.phantom.generate import Outline, generate_phantom
 from wsiseg.phantom.parameters import NAMED_RANGES
@@ -106,7 +106,10 @@ def cached(which: PhantomSet, folder: Path, workers: int = 1) -> tuple[NDArray[n
 
 
 class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Random patches of pictures: (uint8 (3, side, side) RGB, uint8 (side, side) labels)."""
+    """Random patches of pictures: (uint8 (3, side, side) RGB, uint8 (side, side) labels).
+
+    Each is cut `scales` times as large (one of them, at random) and resized to its side.
+    """
 
     def __init__(
         self,
@@ -117,18 +120,20 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
         per_epoch: int,
         seed: int,
         augmentation: Augment | None,
-        first_epoch: int = 0,
+        scales: Sequence[float] = (1.0,),
     ) -> None:
         if len(rgb) != len(labels) or not len(rgb):
             raise UsageError(f"{len(rgb)} pictures and {len(labels)} label maps: expected as many, and some")
         least = min(min(truth.shape) for truth in labels)
-        if side_px > least:
-            raise UsageError(f"patches of {side_px} px from pictures of {least} px: take smaller patches")
+        if round(side_px * max(scales)) > least:
+            largest = round(side_px * max(scales))
+            raise UsageError(f"patches of {largest} px from pictures of {least} px: take smaller patches")
         self._rgb, self._labels = rgb, labels
         self._side_px, self._per_epoch, self._seed = side_px, per_epoch, seed
         self._augmentation = augmentation
-        self.first_epoch = self.epoch = first_epoch
-        """The loop counts `epoch` on from `first_epoch`; another epoch cuts other patches."""
+        self._scales = tuple(scales)
+        self.epoch = 0
+        """Another epoch cuts other patches."""
 
     def __len__(self) -> int:
         return self._per_epoch
@@ -137,14 +142,17 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
         rng = np.random.default_rng((self._seed, self.epoch, index))
         which = int(rng.integers(len(self._rgb)))
         height, width = self._labels[which].shape
-        top = int(rng.integers(height - self._side_px + 1))
-        left = int(rng.integers(width - self._side_px + 1))
-        window = slice(top, top + self._side_px), slice(left, left + self._side_px)
-        rgb = np.array(self._rgb[which][window])
-        labels = np.array(self._labels[which][window])
+        side = self._side_px
+        if self._scales != (1.0,):
+            side = round(side * self._scales[int(rng.integers(len(self._scales)))])
+        top = int(rng.integers(height - side + 1))
+        left = int(rng.integers(width - side + 1))
+        window = slice(top, top + side), slice(left, left + side)
+        rgb = resize_rgb(np.array(self._rgb[which][window]), self._side_px, self._side_px)
+        labels = resize_labels(np.array(self._labels[which][window]), self._side_px, self._side_px)
         if self._augmentation is not None:
             rgb, labels = augment(rgb, labels, self._augmentation, rng)
         return (
-            torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))),
-            torch.from_numpy(np.ascontiguousarray(labels)),
+            torch.from_numpy(np.array(rgb.transpose(2, 0, 1), order="C")),
+            torch.from_numpy(np.array(labels, order="C")),
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from wsiseg.config import Config, Location
+from wsiseg.config import CityscapesData, Config, FolderData, Location, VocData
 from wsiseg.datasets.augment import Augment
 from wsiseg.models.card import MPP_MAX, MPP_MIN
 
@@ -28,6 +28,11 @@ class PhantomData(Config):
     side_px: Annotated[int, Field(ge=64)] = 768
     patch_px: Annotated[int, Field(ge=16, multiple_of=8)] = 256
     patches_per_epoch: Annotated[int, Field(ge=1)] = 1024
+    patch_mpp: Annotated[
+        tuple[Annotated[float, Field(ge=MPP_MIN, le=MPP_MAX)], ...], Field(max_length=16)
+    ] = ()
+    """um per pixel that patches are cut at, one of these at random; none: the model's. Several make the
+    network indifferent to a scale that is a little off."""
     augment: Augment = Augment()
     cache: Location | None = None
     """Folder in which drawn phantoms are kept for the next run; None: the run's own folder."""
@@ -40,6 +45,26 @@ class PhantomData(Config):
         if first[0] + first[1] > second[0]:
             raise ValueError("training and validation seeds overlap: a phantom would be in both")
         return self
+
+
+Pictures = Annotated[CityscapesData | VocData | FolderData, Field(discriminator="dataset")]
+Size = tuple[Annotated[int, Field(ge=16, multiple_of=8)], Annotated[int, Field(ge=16, multiple_of=8)]]
+
+
+class PictureData(Config):
+    """Labelled pictures, such as streets; windows of them are resized to what the network sees."""
+
+    dataset: Literal["pictures"]
+    train: Pictures
+    """As in the configs of `wsiseg evaluate`; say the split."""
+    validation: Pictures | None = None
+    """Other pictures; none: the last weights are taken, unscored."""
+    sizes_px: Annotated[tuple[Size, ...], Field(min_length=1, max_length=32)]
+    """(width, height) at the network's input; an epoch has every picture at each of these."""
+    smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Smallest share of a picture's sides that a window has; the largest is all."""
+    flip: bool = True
+    """Mirror half of the windows, left to right."""
 
 
 class NetworkConfig(Config):
@@ -88,7 +113,7 @@ class TrainConfig(Config):
     model: NetworkConfig = NetworkConfig()
     init: InitConfig | None = None
     """Fine-tuning; without it the weights begin at random."""
-    data: PhantomData
+    data: Annotated[PhantomData | PictureData, Field(discriminator="dataset")]
     """What is learnt from, and how patches are cut from it."""
     encoder: StageConfig | None = None
     """First stage, espnet alone: ESPNet-C against labels at 1/8."""

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.class_map import TISSUE8, ClassMap
+from wsiseg.datasets.catalogue import open_dataset
 from wsiseg.datasets.phantom import PatchDataset, PhantomSet, cached
-from wsiseg.datasets.pictures import Sample
+from wsiseg.datasets.picture_patches import PicturePatches, check_apart
+from wsiseg.datasets.pictures import PictureSet, Sample
 from wsiseg.errors import UsageError
-from wsiseg.training.config import PhantomData, TrainConfig
+from wsiseg.training.config import PhantomData, PictureData, TrainConfig
 from wsiseg.training.loader import Patches
 
 MEASURED_PATCHES = 256
@@ -50,10 +52,43 @@ class Source:
 
 def open_source(config: TrainConfig, folder: Path) -> Source:
     """Open the data of a run; `folder` is the run's own, for what is to be kept there."""
+    if isinstance(config.data, PictureData):
+        return _pictures(config, config.data)
     return _phantoms(config, config.data, folder)
 
 
-class Pictures:
+def _pictures(config: TrainConfig, data: PictureData) -> Source:
+    training = open_dataset(data.train.dataset, data.train)
+    patches = PicturePatches(
+        training,
+        sizes_px=data.sizes_px,
+        smallest_crop=data.smallest_crop,
+        flip=data.flip,
+        seed=config.seed,
+    )
+    validation: PictureSet | tuple[()] = ()
+    said = f"{len(training)} pictures of {training.dataset} {training.split}."
+    warnings = training.warnings
+    if data.validation is not None:
+        validation = open_dataset(data.validation.dataset, data.validation)
+        check_apart(training, validation)
+        if validation.classes.ids != training.classes.ids:
+            raise UsageError("data.validation has other classes than data.train: give data of one kind")
+        said += f" Checkpoints were chosen on {len(validation)} pictures of {validation.split}."
+        warnings += validation.warnings
+    return Source(
+        patches=patches,
+        groups=patches.groups(),
+        classes=training.classes,
+        frequencies=patches.class_frequencies(),
+        validation=validation,
+        said=said,
+        domain="photo",
+        warnings=warnings,
+    )
+
+
+class PhantomRegions:
     """Stacked pictures, in memory or mapped, as validation regions."""
 
     def __init__(self, rgb: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
@@ -91,13 +126,14 @@ def _phantoms(config: TrainConfig, data: PhantomData, folder: Path) -> Source:
         per_epoch=data.patches_per_epoch,
         seed=config.seed,
         augmentation=data.augment,
+        scales=tuple(patch_mpp / mpp for patch_mpp in data.patch_mpp) or (1.0,),
     )
     return Source(
         patches=patches,
         groups=[range(len(patches))],
         classes=TISSUE8,
         frequencies=class_frequencies(labels, TISSUE8.ids),
-        validation=Pictures(*phantom_pictures(data, mpp, "validation", folder, max(1, config.workers))),
+        validation=PhantomRegions(*phantom_pictures(data, mpp, "validation", folder, max(1, config.workers))),
         said=(
             f"{data.train_count} generated phantoms of {data.side_px} x {data.side_px} px (seeds "
             f"{data.train_seed} and up, TRAINING_RANGES) and nothing else: no patient's tissue. "
