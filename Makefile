@@ -55,8 +55,9 @@ model: $(STAMP)  ## Rebuild the bundled model from generated slides; trains on t
 bench-seams: $(STAMP)  ## Measure agreement of tiled with untiled prediction
 	$(BIN)/python benchmarks/seams.py
 
-bench-memory: $(STAMP)  ## Measure memory against the slide's size
+bench-memory: $(STAMP)  ## Measure memory against the slide's and the region's size
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/regions.py
 
 faults:  ## Damage slides, kill runs and feed hostile files: what becomes of it (under 30 minutes)
 	$(BIN)/python benchmarks/faults/mutate_slides.py --count 150

@@ -82,9 +82,11 @@ def open_split(
     pictures = open_dataset(data.dataset, data)
     need_truth(pictures)
     table = channel_table(model.card, pictures.classes, pictures.merged, rename)
+    where = data.root.resolve().name
+    described = f"{len(pictures)} pictures of {pictures.dataset} {pictures.split} in {where}"
     return OpenSplit(
         Split(
-            described=f"{len(pictures)} pictures of {pictures.dataset} {pictures.split}",
+            described=described,
             pixels=pixels_of_pictures(PicturePredictor(model, device), pictures, workers),
             channel_labels=channel_labels(model.card, table),
         ),
@@ -118,7 +120,7 @@ def _slides(data: SlidesData, model: Model, device: torch.device, rename: dict[s
 
     members = {content_digest(row.slide): slide_id(row.slide) for row in slides.rows}
     members |= {f"patient {row.patient}": f"patient {row.patient}" for row in slides.rows if row.patient}
-    described = f"{len(slides)} slides of {data.list}, split {slides.split}"
+    described = f"{len(slides)} slides of {data.root.resolve().name}/{data.list}, split {slides.split}"
     return OpenSplit(
         Split(described=described, pixels=pixels(), channel_labels=channel_labels(model.card, table)),
         members,
@@ -138,7 +140,7 @@ def _regions(data: RegionsData, model: Model, device: torch.device, rename: dict
     members = {content_digest(pair.image): pair.name for pair in regions.pairs}
     if data.patient_until is not None:
         members |= {f"patient {pair.group}": f"patient {pair.group}" for pair in regions.pairs}
-    described = f"{len(regions)} regions of {data.list}"
+    described = f"{len(regions)} regions of {data.root.resolve().name}/{data.list}"
     return OpenSplit(
         Split(described=described, pixels=pixels(), channel_labels=channel_labels(model.card, table)),
         members,

@@ -102,7 +102,8 @@ def test_a_new_card_and_the_same_weights(splits, tmp_path, here):
     assert result["test"]["ece_after"] == pytest.approx(slow(test, new.temperature)[1], abs=2e-4)
     assert result["test"]["labelled_px"] == 2 * SIDE * SIDE
     assert result["fit"]["sampled_px"] == result["fit"]["labelled_px"] == 2 * SIDE * SIDE
-    assert "2 pictures of image-folder all" in new.temperature_note
+    assert "pixels of 2 pictures of image-folder all in fit." in new.temperature_note
+    assert "error on 2 pictures of image-folder all in test (15 bins)" in new.temperature_note
 
     code, _, errors = here(*given(splits, tmp_path / "out"))
     assert code == 2

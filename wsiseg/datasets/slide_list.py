@@ -78,7 +78,11 @@ class LabelledSlide:
         with self.open() as slide:
             size_l0 = (slide.levels[0].width_px, slide.levels[0].height_px)
         areas = read_annotations(self.row.annotation, size_l0=size_l0)
-        layer = AnnotationLayer(areas, label_values(areas, self.classes, self.ignored), self.overlap)
+        try:
+            labels = label_values(areas, self.classes, self.ignored)
+        except InputRefusedError as error:
+            raise InputRefusedError(f"{self.row.annotation}: {error}; in a config, data.ignore") from error
+        layer = AnnotationLayer(areas, labels, self.overlap)
         if not len(layer.touching(Region(0, 0, *size_l0), (1.0, 1.0))):
             raise InputRefusedError(
                 f"annotation {self.row.annotation.name}: no area touches {self.name} of {size_l0[0]} x "
