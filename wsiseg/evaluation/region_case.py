@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.class_map import NOT_ANALYSED, UNREAD
-from wsiseg.datasets.pictures import Values, apply_values
-from wsiseg.errors import InputRefusedError
+from wsiseg.datasets.pictures import Values
+from wsiseg.datasets.region_files import decode_region
 from wsiseg.evaluation.by_case import Piece
 from wsiseg.evaluation.tiled_logits import TiledLogits, TileLogits
 from wsiseg.geometry import Region
 from wsiseg.slides.array import ArraySlide
-from wsiseg.slides.png_rows import PngHeader, ScratchRows, as_rgb, decode_to_scratch, read_png_header
+from wsiseg.slides.png_rows import ScratchRows
 
 Labels = NDArray[np.uint8]
 
@@ -44,21 +44,8 @@ def decoded_region(image: Path, labels: Path, values: Values) -> Iterator[Labell
     `values` says what the values of the label image mean. Raises InputRefusedError for files that are
     damaged, differ in size or hold other values.
     """
-    sizes = [(header.width_px, header.height_px) for header in map(read_png_header, (image, labels))]
-    if sizes[0] != sizes[1]:
-        raise InputRefusedError(
-            f"{image}: is {sizes[0][0]} x {sizes[0][1]} px, its labels are {sizes[1][0]} x {sizes[1][1]}: "
-            "expected one size"
-        )
-
-    def as_labels(header: PngHeader, samples: Labels) -> Labels:
-        if header.channels not in (1, 3) or (samples != samples[..., :1]).any():
-            raise InputRefusedError(f"{labels}: is a colour picture: expected label ids, in equal channels")
-        return apply_values(samples[..., :1], values, labels)
-
     with TemporaryDirectory(prefix="wsiseg-") as folder:
-        rgb = decode_to_scratch(image, Path(folder) / "rgb", as_rgb)
-        truth = decode_to_scratch(labels, Path(folder) / "labels", as_labels)
+        rgb, truth = decode_region(image, labels, values, Path(folder))
         with ArraySlide(rgb, name=image.name) as slide:
             yield LabelledRegion(slide, truth)
 
