@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 
 from wsiseg.models import Model, load_model
 from wsiseg.output import OutputPaths
-from wsiseg.plan import make_plan
+from wsiseg.plan import RunPlan, make_plan
 from wsiseg.predict_options import PredictOptions
+from wsiseg.pyramid.journal import Journal
+from wsiseg.pyramid.store import ResultStore
 from wsiseg.result import SlideResult, write_result
 from wsiseg.run_record import local_files
 from wsiseg.slide_run import SlideRun
@@ -35,13 +38,15 @@ def segment_slide(
     *,
     name: str | None = None,
     progress: Progress | None = None,
+    make_run: Callable[[RunPlan, ResultStore, Journal, Progress | None], SlideRun] = SlideRun,
 ) -> SlideResult:
     """Turn a slide into a label pyramid, a summary and an overlay picture.
 
     `source` is a path, a URL, or an RGB array (rows, columns, 3) uint8 (which needs `name` and
     `options.slide_mpp`). `name` replaces the id that the output files are called by. Run again after
-    an interruption, it goes on where it stopped and ends in the same bytes. Raises WsisegError, in one
-    line, for whatever cannot be done.
+    an interruption, it goes on where it stopped and ends in the same bytes. `make_run` says who does the
+    tasks: this process, unless a cohort spreads them. Raises WsisegError, in one line, for whatever
+    cannot be done.
     """
     options = options or PredictOptions()
     started = time.monotonic()
@@ -59,7 +64,7 @@ def segment_slide(
         return write_result(
             paths,
             plan,
-            lambda store, journal: SlideRun(plan, store, journal, progress),
+            lambda store, journal: make_run(plan, store, journal, progress),
             tissue=plan.tissue,
             said={"model_summary": plan.card.summary, "notice": NOT_DIAGNOSTIC},
             title=f"{slide.name}: {plan.card.name}",

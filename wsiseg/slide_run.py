@@ -8,7 +8,7 @@ from dataclasses import asdict
 from wsiseg.geometry import Region
 from wsiseg.inference.runtime import Runtime, build_runtime
 from wsiseg.plan import RunPlan
-from wsiseg.pyramid.journal import Journal
+from wsiseg.pyramid.journal import TaskLog
 from wsiseg.pyramid.store import ResultStore
 from wsiseg.stitching.kernel import SegmentedTile, crop_tile, stitch_block
 from wsiseg.store_run import Progress, StoreRun
@@ -18,7 +18,7 @@ class SlideRun(StoreRun):
     """One slide's tasks over one store. Every method is safe to call from several threads."""
 
     def __init__(
-        self, plan: RunPlan, store: ResultStore, journal: Journal, progress: Progress | None
+        self, plan: RunPlan, store: ResultStore, journal: TaskLog, progress: Progress | None
     ) -> None:
         super().__init__(plan, store, journal, progress)
         self.plan = plan

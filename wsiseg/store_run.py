@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import ceil
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from wsiseg.class_map import ClassMap
 from wsiseg.exports.summary import composition, total_counts
 from wsiseg.geometry import Region, ceil_div
 from wsiseg.inference.runtime import usable_cpus
-from wsiseg.pyramid.journal import Journal
+from wsiseg.pyramid.journal import TaskLog
 from wsiseg.pyramid.levels import halve_confidence, halve_image, halve_labels
 from wsiseg.pyramid.store import Kind, ResultStore, StoreLayout
 from wsiseg.slides.slide import Slide
@@ -94,7 +95,7 @@ class StoreRun:
     """One store's tasks. Every method is safe to call from several threads; a subclass makes the labels."""
 
     def __init__(
-        self, plan: StorePlan, store: ResultStore, journal: Journal, progress: Progress | None
+        self, plan: StorePlan, store: ResultStore, journal: TaskLog, progress: Progress | None
     ) -> None:
         self.target = plan
         self.store = store
@@ -113,6 +114,19 @@ class StoreRun:
         """
         import dask
 
+        tasks = self.tasks(self.do)
+        count = workers or min(MOST_WORKERS, max(2, usable_cpus()))
+        pool = ThreadPoolExecutor(count, thread_name_prefix="wsiseg")
+        try:
+            dask.compute(*tasks, scheduler="threads", pool=pool, optimize_graph=False)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def tasks(self, do: Callable[[Kind, Cell], Any], name: str = "") -> list[Any]:
+        """Return what the journal does not have yet as a dask graph; `do` does one cell, here or elsewhere.
+
+        `name` sets the keys apart from those of other runs.
+        """
         layout, grid = self.target.layout, self.target.grid
         blocks = self._wanted_blocks()
         todo = [at for at in blocks if task_name("label", (0, *at)) not in self.journal.tasks]
@@ -124,15 +138,17 @@ class StoreRun:
             for row in range(image_area.y // side, ceil_div(image_area.bottom, side))
             for column in range(image_area.x // side, ceil_div(image_area.right, side))
         }
-        tasks = self._graph("label", blocks, self._label_block) + self._graph(
-            "image", image_cells, self._image_cell
-        )
-        count = workers or min(MOST_WORKERS, max(2, usable_cpus()))
-        pool = ThreadPoolExecutor(count, thread_name_prefix="wsiseg")
-        try:
-            dask.compute(*tasks, scheduler="threads", pool=pool, optimize_graph=False)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        return self._graph("label", blocks, do, name) + self._graph("image", image_cells, do, name)
+
+    def do(self, kind: Kind, cell: Cell) -> None:
+        """Make and write one cell; the finer ones that it is made of have to be in the store."""
+        level, row, column = cell
+        if level:
+            self._halved_cell(kind, cell)
+        elif kind == "label":
+            self._label_block(row, column)
+        else:
+            self._image_cell(row, column)
 
     def summarise(self) -> Json:
         """Return areas and composition, from what the journal counted."""
@@ -187,19 +203,17 @@ class StoreRun:
         return _halved(base, level, self.target.layout.image_levels)
 
     def _graph(
-        self, kind: Kind, cells: set[tuple[int, int]], make_base: Callable[[int, int], None]
+        self, kind: Kind, cells: set[tuple[int, int]], do: Callable[[Kind, Cell], Any], name: str
     ) -> list[Any]:
         done = {
             (int(level), int(row), int(column))
-            for name, level, row, column in (task.split("/") for task in self.journal.tasks)
-            if name == kind
+            for of, level, row, column in (task.split("/") for task in self.journal.tasks)
+            if of == kind
         }
         layout = self.target.layout
-
-        def halve(cell: Cell) -> None:
-            self._halved_cell(kind, cell)
-
-        return pyramid_graph(kind, layout.levels(kind), layout.cell_px(kind), cells, done, make_base, halve)
+        return pyramid_graph(
+            name + kind, layout.levels(kind), layout.cell_px(kind), cells, done, partial(do, kind)
+        )
 
     def _wanted_blocks(self) -> set[tuple[int, int]]:
         """Return (row, column) of the blocks to write; the others stay 255."""

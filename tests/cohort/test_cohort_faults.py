@@ -62,6 +62,18 @@ def test_a_worker_killed_in_the_middle_of_a_slide(
     assert (out / "index.html").is_file()
 
 
+def test_a_slide_spread_over_two_workers_one_of_which_is_killed(
+    tmp_path, slides, options_for, fault, undisturbed, digests_of
+):
+    mark = fault("kill-cell", "a", 3)
+    out = tmp_path / "out"
+    (row,) = run_batch(str(slides / "a.tiff"), out, options_for(workers=TWO, grain="block"))
+    assert mark.exists()
+    assert row.state == "done", row.reason
+    assert digests_of(out) == {"a": undisturbed["a"]}
+    assert not list((out / "a").glob("*.wsiseg-work"))
+
+
 def test_a_worker_that_hangs_is_restarted(
     tmp_path, slides, options_for, fault, undisturbed, digests_of, monkeypatch
 ):

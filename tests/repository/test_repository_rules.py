@@ -71,6 +71,7 @@ def loaded_after(code: str) -> set[str]:
         ["predict", "--help"],
         ["models", "--help"],
         ["evaluate", "--help"],
+        ["batch", "--help"],
         ["train", "--help"],
         ["calibrate", "--help"],
     ],

@@ -83,7 +83,6 @@ def test_graph_makes_coarser_cells_after_the_finer_ones_and_only_what_is_left():
         64,
         {(row, column) for row in range(5) for column in range(3)} - {(4, 2)},
         {(0, 0, 0), (1, 0, 1)},
-        lambda row, column: order.append((0, row, column)),
         order.append,
     )
     dask.compute(*tasks, scheduler="threads", num_workers=3)

@@ -36,6 +36,9 @@ def batch(
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler that runs: tcp://host:8786.")
     ] = None,
+    grain: Annotated[
+        str, typer.Option(metavar="auto|slide|block", help="A worker gets slides, or blocks of one slide.")
+    ] = "auto",
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Do part I of N, as in an array of jobs.")
     ] = None,
@@ -74,6 +77,8 @@ def batch(
         raise UsageError(f"--ngff {ngff}: expected 0.5 or 0.4")
     if tissue not in ("auto", "none"):
         raise UsageError(f"--tissue {tissue}: a batch takes auto or none; a file belongs to one slide")
+    if grain not in ("auto", "slide", "block"):
+        raise UsageError(f"--grain {grain}: expected auto, slide or block")
     if not hang_minutes > 0:
         raise UsageError(f"--hang-minutes {hang_minutes:g}: expected more than 0")
     part, crew, staging = _shard(shard), _workers(workers, cluster, scheduler), _staging(stage, stage_gb)
@@ -99,6 +104,7 @@ def batch(
         shard=part,
         retry_failed=retry_failed,
         staging=staging,
+        grain="block" if grain == "block" else "slide" if grain == "slide" else "auto",
         hang_s=60 * hang_minutes,
     )
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 from wsiseg.cohort.book import WHOLE, Shard, StateBook
 from wsiseg.cohort.clusters import Workers, connect
-from wsiseg.cohort.crew import Crew, Event
+from wsiseg.cohort.crew import Crew, Event, Grain
 from wsiseg.cohort.entry import RESERVED_IDS, CohortSlide
 from wsiseg.cohort.finding import find_slides
 from wsiseg.cohort.report.index import finished, write_report
@@ -49,6 +49,8 @@ class BatchOptions:
     """Also do what failed before."""
     staging: Staging | None = None
     """Copy slides to a local disk before they are read."""
+    grain: Grain = "auto"
+    """Whether a worker gets whole slides, or blocks of one slide after the other."""
     hang_s: float = HANG_S
     """A worker that makes no progress for so long is restarted."""
 
@@ -136,7 +138,7 @@ def _crew(options: BatchOptions, say: Say) -> Iterator[Here | Crew]:
         yield Here()
         return
     with connect(options.workers) as client:
-        yield Crew(client, options.hang_s, say)
+        yield Crew(client, options.hang_s, say, options.grain)
 
 
 def _left_to_do(book: StateBook, slides: list[CohortSlide], retry_failed: bool) -> list[CohortSlide]:

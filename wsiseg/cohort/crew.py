@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic, monotonic_ns
-from typing import Any
+from typing import Any, Literal
 
 from wsiseg.cohort.clusters import SLIDE
+from wsiseg.cohort.spread import SpreadRun
 from wsiseg.cohort.terms import settle_terms
 from wsiseg.cohort.text import one_line
-from wsiseg.cohort.work import Outcome, SlideTask, do_slide
-from wsiseg.errors import UsageError, WsisegError
+from wsiseg.cohort.work import LostSchedulerError, Outcome, SlideTask, do_slide
+from wsiseg.errors import UsageError
 
 TOPIC = "wsiseg"
 TELL_S = 5.0
@@ -22,23 +24,23 @@ MOST_UNFIT = 20
 MOST_HANGS = 2
 POLL_S = 0.5
 RESTART_S = 60.0
-LOST = "the scheduler was lost; the same command goes on from here"
 
+Grain = Literal["auto", "slide", "block"]
+"""What a worker gets: a slide, or a block of one; auto spreads where there are fewer slides than workers."""
 Event = tuple[str, str, Outcome | None]
 """Slide id, worker, and its outcome; None when it was begun."""
-
-
-class LostSchedulerError(WsisegError):
-    """The scheduler went away; what its workers wrote counts."""
 
 
 class Crew:
     """The workers behind a dask client, as what does slides."""
 
-    def __init__(self, client: Any, hang_s: float, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, client: Any, hang_s: float, warn: Callable[[str], None], grain: Grain = "slide"
+    ) -> None:
         self._client = client
         self._hang_s = hang_s
         self._warn = warn
+        self._grain = grain
         self._beats: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._running: dict[str, tuple[str, float]] = {}
         """Slide: its worker, and when that was last heard of."""
@@ -53,8 +55,25 @@ class Crew:
         )
         return future.result()
 
-    def do(self, tasks: Iterable[SlideTask]) -> Iterator[Event]:
+    def do(self, tasks: Sequence[SlideTask]) -> Iterator[Event]:
         """Yield an event when a slide begins and when it ends. Raises UsageError where no worker is fit."""
+        few = self._grain == "auto" and len(tasks) < self._workers()
+        return self._spread(tasks) if few or self._grain == "block" else self._whole(tasks)
+
+    def _spread(self, tasks: Iterable[SlideTask]) -> Iterator[Event]:
+        """Do one slide after the other, each by all workers."""
+        for task in tasks:
+            yield task.slide.id, "", None
+            make_run = partial(
+                SpreadRun, task=task, client=self._client, hang_s=self._hang_s, warn=self._warn
+            )
+            outcome = do_slide(task, make_run=make_run)
+            if outcome.state == "unfit":
+                raise UsageError(outcome.reason)
+            yield task.slide.id, f"{self._workers()} workers", outcome
+
+    def _whole(self, tasks: Iterable[SlideTask]) -> Iterator[Event]:
+        """Give each slide to one worker."""
         self._client.subscribe_topic(TOPIC, self._heard)
         waiting = iter(tasks)
         pending: dict[Any, SlideTask] = {}
@@ -93,7 +112,7 @@ class Crew:
         except TimeoutError:
             return []
         except CancelledError as error:  # nobody here cancels what is waited for
-            raise LostSchedulerError(LOST) from error
+            raise LostSchedulerError() from error
 
     def _outcome(self, future: Any, task: SlideTask) -> tuple[Outcome, str]:
         """Return what a future ended in, and on which worker."""
@@ -108,7 +127,7 @@ class Crew:
                 state="failed", reason="its worker died, again and again: too little memory?"
             ), last
         except CancelledError as error:
-            raise LostSchedulerError(LOST) from error
+            raise LostSchedulerError() from error
         except Exception as error:  # what went wrong around the slide, not in it
             return Outcome(state="failed", reason=f"{type(error).__name__}: {one_line(str(error))}"), worker
         return outcome, worker

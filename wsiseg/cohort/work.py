@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +19,20 @@ from wsiseg.errors import EXIT_UNREAD, OutputBusyError, WsisegError
 from wsiseg.pipeline import segment_slide
 from wsiseg.predict_options import PredictOptions
 from wsiseg.result import SlideResult
+from wsiseg.slide_run import SlideRun
 from wsiseg.store_run import Progress
 
 Json = dict[str, Any]
+MakeRun = Callable[..., SlideRun]
 BUSY_S = 120.0
 NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+class LostSchedulerError(WsisegError):
+    """The scheduler went away; what its workers wrote counts."""
+
+    def __init__(self) -> None:
+        super().__init__("the scheduler was lost; the same command goes on from here")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +59,7 @@ class Outcome:
     """Done, but more than 1 % of the tissue could not be read."""
 
 
-def do_slide(task: SlideTask, progress: Progress | None = None) -> Outcome:
+def do_slide(task: SlideTask, progress: Progress | None = None, make_run: MakeRun = SlideRun) -> Outcome:
     """Segment one slide and draw its page; whatever goes wrong becomes an outcome with one line."""
     started = time.monotonic()
     folder = task.output / task.slide.id
@@ -61,10 +71,12 @@ def do_slide(task: SlideTask, progress: Progress | None = None) -> Outcome:
             if task.staging
             else nullcontext(task.slide.source) as source
         ):
-            result = _once_free(source, folder, task, progress)
+            result = _once_free(source, folder, task, progress, make_run)
         write_page(folder, result.summary, source=task.slide.source, model=model)
     except UnfitWorkerError as error:
         return Outcome(state="unfit", reason=one_line(str(error)))
+    except LostSchedulerError:
+        raise
     except Exception as error:  # whatever a library raises over a damaged file: the other slides go on
         full = isinstance(error, OSError) and error.errno in NO_SPACE
         return Outcome(
@@ -79,12 +91,16 @@ def do_slide(task: SlideTask, progress: Progress | None = None) -> Outcome:
     )
 
 
-def _once_free(source: str, folder: Path, task: SlideTask, progress: Progress | None) -> SlideResult:
+def _once_free(
+    source: str, folder: Path, task: SlideTask, progress: Progress | None, make_run: MakeRun
+) -> SlideResult:
     """Segment the slide; where a process that lost its batch is still at it, wait until it has let go."""
     deadline = time.monotonic() + BUSY_S
     while True:
         try:
-            return segment_slide(source, folder, options_of(task), name=task.slide.id, progress=progress)
+            return segment_slide(
+                source, folder, options_of(task), name=task.slide.id, progress=progress, make_run=make_run
+            )
         except OutputBusyError:
             if time.monotonic() > deadline:
                 raise

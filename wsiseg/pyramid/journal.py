@@ -3,6 +3,8 @@
 `<id>.wsiseg-work/` exists only while a run is unfinished. It holds `lock`, which the system releases
 when its process dies, and `journal.jsonl`: the run record, then one line per finished task, each
 appended after its bytes are on the disk. A torn last line is dropped.
+
+Where other processes do the tasks, they write through a gate: see `gate.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +15,23 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
 from wsiseg.errors import OutputBusyError
+from wsiseg.pyramid.gate import close_gates
 
 Json = dict[str, Any]
+
+
+class TaskLog(Protocol):
+    """What knows which tasks are done: the journal, or what stands for it in another process."""
+
+    tasks: dict[str, Json]
+
+    def done(self, task: str, **facts: Any) -> None:
+        """Say that a task's bytes are on the disk."""
 
 
 class Journal:
@@ -46,6 +58,10 @@ class Journal:
             raise OutputBusyError(busy)
         self._path = folder / "journal.jsonl"
         self._load()
+        receipts = close_gates(folder)  # from here on nobody else writes into the store
+        for entry in receipts if self.created else ():
+            if entry["task"] not in self.tasks:
+                self.done(**entry)
 
     def _load(self) -> None:
         """Read what a run before this one finished, and cut off a line that it could not finish."""

@@ -19,14 +19,13 @@ def pyramid_graph(
     cell_px: int,
     wanted: Container[tuple[int, int]],
     done: Container[Cell],
-    make_base: Callable[[int, int], Any],
-    reduce_level: Callable[[Cell], Any],
+    do: Callable[[Cell], Any],
 ) -> list[Delayed]:
     """Return the tasks that are still to do, coarser ones depending on the finer ones that they are made of.
 
     `name` sets the keys of one pyramid apart from those of another. `wanted` holds the (row, column) of
     the level-0 cells to compute; others stay fill value, and so do coarser cells with nothing under
-    them. Tasks return next to nothing: pixels go through the store.
+    them. `do` does one cell and returns next to nothing: pixels go through the store.
     """
     tasks: list[Delayed] = []
     below: dict[tuple[int, int], Delayed | None] = {}
@@ -40,21 +39,17 @@ def pyramid_graph(
                 here[row, column] = None
                 if (level, row, column) in done:
                     continue
-                key = f"{name}/{level}/{row}/{column}"
-                if level == 0:
-                    task = delayed(make_base, pure=False)(row, column, dask_key_name=key)
-                else:
-                    needs = [task for cell in under if (task := below.get(cell)) is not None]
-                    task = delayed(_after, pure=False)(
-                        reduce_level, (level, row, column), needs, dask_key_name=key
-                    )
+                needs = [task for cell in under if (task := below.get(cell)) is not None]
+                task = delayed(_after, pure=False)(
+                    do, (level, row, column), needs, dask_key_name=f"{name}/{level}/{row}/{column}"
+                )
                 here[row, column] = task
                 tasks.append(task)
         below = here
     return tasks
 
 
-def _after(function: Callable[[Cell], Any], cell: Cell, needs: list[Any]) -> Any:
-    """Run `function` once everything it needs has been computed."""
+def _after(do: Callable[[Cell], Any], cell: Cell, needs: list[Any]) -> Any:
+    """Do a cell once everything it needs has been done."""
     del needs
-    return function(cell)
+    return do(cell)
