@@ -97,6 +97,7 @@ def open_split(
 
 def _slides(data: SlidesData, model: Model, device: torch.device, rename: dict[str, str]) -> OpenSplit:
     slides = open_slide_list(data)
+    slides.check_annotations()
     table = channel_table(model.card, slides.classes, {}, rename)
 
     def pixels() -> Iterator[LabelledPixels]:

@@ -68,6 +68,7 @@ def _limit_warning(config: EvaluateConfig, count: int) -> list[str]:
 
 def _slides(config: EvaluateConfig, data: SlidesData, model: Model, report: Report | None) -> ScoredCases:
     slides = open_slide_list(data)
+    slides.check_annotations()
     evaluator = SlideEvaluator(model, slides.classes, config)
     evaluator.warnings += _limit_warning(config, len(slides))
     for number, case in enumerate(islice(slides, config.limit), 1):

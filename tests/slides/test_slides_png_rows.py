@@ -123,6 +123,11 @@ def test_other_kinds_of_png_are_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(SlideRefusedError, match="interlaced"):
         read_png_header(tmp_path / "a.png")
+    data[16:24] = struct.pack(">II", 100_000, 100_000)
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(SlideRefusedError, match="at most 4000 megapixels"):
+        read_png_header(tmp_path / "a.png")
     data[16:20] = b"\x7f\xff\xff\xff"
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     (tmp_path / "a.png").write_bytes(data)

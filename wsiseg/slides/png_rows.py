@@ -26,6 +26,8 @@ from wsiseg.slides.image import PNG_SIGNATURE
 BLOCK_BYTES = 16_000_000
 """Decoded bytes of a block of rows."""
 LONGEST_SIDE_PX = 1_000_000
+LARGEST_PX = 4_000_000_000
+"""Thirty of the largest published breast regions; decoded, 12 GB on the disk."""
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _READ_BYTES = 1 << 20
 _LARGEST_CHUNK = 2**31 - 1
@@ -130,6 +132,11 @@ def _read_header(file: BinaryIO, path: Path) -> PngHeader:
     width, height, bits, colour_type, _, _, interlaced = struct.unpack(">IIBBBBB", data)
     if not 0 < width <= LONGEST_SIDE_PX or not 0 < height <= LONGEST_SIDE_PX:
         raise SlideRefusedError(f"{path}: {width} x {height} px: expected 1 to {LONGEST_SIDE_PX:,} px a side")
+    if width * height > LARGEST_PX:
+        raise SlideRefusedError(
+            f"{path}: {width} x {height} px: expected at most {LARGEST_PX // 10**6} megapixels; "
+            "cut it into pieces"
+        )
     if bits != 8 or colour_type not in _CHANNELS or interlaced:
         found = "interlaced" if interlaced else f"{bits} bits per channel"
         raise SlideRefusedError(
