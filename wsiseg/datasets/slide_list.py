@@ -109,7 +109,7 @@ class SlideList:
             yield LabelledSlide(row, self.classes, self.overlap, self.ignored)
 
     def check_annotations(self) -> None:
-        """Read all annotations once: what is wrong with the last one is said before the first is worked on."""
+        """Read all annotations once: what is wrong with the last is said before the first is worked on."""
         for case in self:
             case.labels(Region(0, 0, 1, 1), (1.0, 1.0))
 
