@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: help setup demo test lint format types contracts check model bench-seams bench-memory faults faults-full clean
+.PHONY: help setup demo test edge-env lint format types contracts check model bench-seams bench-memory bench-edge faults faults-full clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ demo: $(STAMP)  ## Generate a slide, segment it, and say where the picture is
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest
+
+edge-env:  ## Make .venv-edge (Python 3.6, torch 1.10.2): with it, the tests run the runner for devices there
+	@$(PYTHON) tests/profiling/edge_environment.py .venv-edge
 
 lint: $(STAMP)  ## Check style and formatting
 	$(BIN)/ruff check .
@@ -59,6 +62,9 @@ bench-memory: $(STAMP)  ## Measure memory against the slide's and the region's s
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/regions.py
 
+bench-edge: $(STAMP)  ## Measure espnet, enet and erfnet on this machine, and write docs/edge.md
+	$(BIN)/python benchmarks/edge.py
+
 faults:  ## Damage slides, kill runs and feed hostile files: what becomes of it (under 30 minutes)
 	$(BIN)/python benchmarks/faults/mutate_slides.py --count 150
 	$(BIN)/python benchmarks/faults/kill_runs.py --kills 20
@@ -70,5 +76,5 @@ faults-full:  ## The same, 2,000 mutations and 100 kills; goes on where it was i
 	$(BIN)/python benchmarks/faults/hostile_files.py -o out/faults-full
 
 clean:  ## Remove the environment, caches and what the demo made
-	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-edge out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

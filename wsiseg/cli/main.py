@@ -17,6 +17,7 @@ from wsiseg.cli import (
     info,
     models,
     predict,
+    profile,
     report,
     status,
     train,
@@ -41,6 +42,7 @@ app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("calibrate", epilog=calibrate.EPILOG)(calibrate.calibrate)
 app.add_typer(models.app, name="models", help="List, check, import and export networks.")
+app.add_typer(profile.app, name="profile", help="Measure time, memory, power and kernels of networks.")
 
 
 def _version(value: bool) -> None:

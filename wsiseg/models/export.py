@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from wsiseg.errors import ModelRefusedError, UsageError, choose
 from wsiseg.models.card import ModelCard, parse_card
@@ -79,11 +81,11 @@ def export_model(
     with torch.no_grad():
         expected = segmenter(example).numpy()
     if format == "onnx":
-        data = _onnx(segmenter, example, opset, model.card)
-        found = _run_onnx(data, pixels)
+        data = onnx_bytes(segmenter, example, opset, model.card)
+        found = run_onnx(data, pixels)
     else:
-        data = _torchscript(segmenter, example, model.card)
-        found = _run_torchscript(data, example)
+        data = torchscript_bytes(segmenter, example, model.card)
+        found = run_torchscript(data, example)
     agreement = float((found == expected).mean())
     if agreement < 0.999:
         raise ModelRefusedError(
@@ -116,13 +118,14 @@ def exported_card(path: Path) -> ModelCard:
     return parse_card(text, path.name)
 
 
-def _onnx(segmenter: Segmenter, example: torch.Tensor, opset: int, card: ModelCard) -> bytes:
+def onnx_bytes(module: nn.Module, example: torch.Tensor, opset: int, card: ModelCard) -> bytes:
+    """Return a module as ONNX, `image` to `labels`. Raises ModelRefusedError for another opset than asked."""
     onnx = _import_onnx()
     buffer = io.BytesIO()
     with quiet_torchscript():
         # dynamo=False on purpose: the newer exporter writes opset 18 whatever is asked for.
         torch.onnx.export(
-            segmenter,
+            module,
             (example,),
             buffer,  # type: ignore[arg-type]  # the older exporter takes a file; the stub knows only paths
             input_names=["image"],
@@ -143,17 +146,17 @@ def _onnx(segmenter: Segmenter, example: torch.Tensor, opset: int, card: ModelCa
     return data
 
 
-def _torchscript(segmenter: Segmenter, example: torch.Tensor, card: ModelCard) -> bytes:
+def torchscript_bytes(module: nn.Module, example: torch.Tensor, card: ModelCard) -> bytes:
+    """Return a module traced as TorchScript, the card beside it."""
     buffer = io.BytesIO()
     with quiet_torchscript(), torch.no_grad():
-        traced = torch.jit.trace(segmenter, example, check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, buffer, _extra_files={SCRIPT_CARD: card.model_dump_json().encode()})
     return buffer.getvalue()
 
 
-def _run_onnx(
-    data: bytes, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def run_onnx(data: bytes, image: NDArray[Any]) -> NDArray[Any]:
+    """Return the `labels` that ONNX Runtime gives for an `image`. Raises UsageError where it is missing."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -161,10 +164,11 @@ def _run_onnx(
             "exports are checked with onnxruntime before they are written: pip install 'wsiseg[export]'"
         ) from error
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"image": pixels})[0])
+    return np.asarray(session.run(None, {"image": image})[0])
 
 
-def _run_torchscript(data: bytes, example: torch.Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def run_torchscript(data: bytes, example: torch.Tensor) -> NDArray[Any]:
+    """Return the labels that the file gives, read again as any other program would."""
     with quiet_torchscript(), torch.no_grad():
         loaded = torch.jit.load(io.BytesIO(data), map_location="cpu")  # type: ignore[no-untyped-call]
         return np.asarray(loaded(example).numpy())

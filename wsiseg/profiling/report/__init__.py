@@ -1,0 +1,1 @@
+"""Results for people: tables, the paper's plots, Markdown and a page of HTML."""
