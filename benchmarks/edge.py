@@ -1,7 +1,7 @@
 """Measure espnet, enet and erfnet on this machine in one run, and write the figures into docs/edge.md.
 
 python benchmarks/edge.py                      the whole: four sizes, 200 trials each
-python benchmarks/edge.py --trials 3 --size 64x32 --page /tmp/page.md     a try
+python benchmarks/edge.py --trials 3 --size 64x32      a try, with --page ANOTHER.md
 """
 
 import argparse

@@ -144,7 +144,7 @@ def test_an_opset_other_than_asked_for_is_not_written(espnet, tmp_path, monkeypa
 
 
 def test_labels_that_differ_are_not_written(espnet, tmp_path, monkeypatch):
-    monkeypatch.setattr(export_module, "_run_onnx", lambda data, pixels: np.zeros(pixels.shape[:3], np.uint8))
+    monkeypatch.setattr(export_module, "run_onnx", lambda data, pixels: np.zeros(pixels.shape[:3], np.uint8))
     with pytest.raises(ModelRefusedError, match="labels equal the network's own; nothing was written"):
         export_model(espnet, tmp_path / "m.onnx", format="onnx", width_px=64, height_px=64)
     assert list(tmp_path.iterdir()) == []

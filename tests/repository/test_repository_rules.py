@@ -117,8 +117,8 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("wsiseg", ("remote", "export", "cluster", "dicom", "parquet", "plots", "train")),
-        ("tests", ("remote", "export", "cluster", "dicom", "parquet", "plots", "train", "dev")),
+        ("wsiseg", ("remote", "export", "cluster", "dicom", "gpu", "parquet", "plots", "train")),
+        ("tests", ("remote", "export", "cluster", "dicom", "gpu", "parquet", "plots", "train", "dev")),
     ],
 )
 def test_every_imported_package_is_declared(folder, extras):
@@ -137,7 +137,7 @@ def test_every_declared_package_is_used():
     }
     # Found by fsspec, zarr, openslide-python and torch.
     indirect = {"aiohttp", "fsspec", "openslide-bin", "tensorboard"}
-    extras = ("remote", "export", "cluster", "dicom", "parquet", "plots", "train")
+    extras = ("remote", "export", "cluster", "dicom", "gpu", "parquet", "plots", "train")
     assert declared(*extras) - used <= indirect
 
 

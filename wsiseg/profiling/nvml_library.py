@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from wsiseg.profiling.results import Missing
@@ -85,13 +83,14 @@ class Nvml:
 
 def open_nvml() -> Nvml | Missing:
     """Return NVML, or why it does not answer."""
-    if find_spec("pynvml") is None:
+    try:
+        import pynvml as library
+    except ImportError:
         return Missing(
             what="NVML",
             reason="the package nvidia-ml-py is not installed",
             remedy="pip install 'wsiseg[gpu]' where there is an NVIDIA GPU",
         )
-    library = import_module("pynvml")
     try:
         library.nvmlInit()
     except library.NVMLError as error:
