@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: help setup demo test edge-env lint format types contracts check model bench-seams bench-memory bench-edge faults faults-full clean
+.PHONY: help setup demo test edge-env lint format types contracts check model bench-seams bench-memory bench-edge bench-export faults faults-full clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ bench-memory: $(STAMP)  ## Measure memory against the slide's and the region's s
 
 bench-edge: $(STAMP)  ## Measure espnet, enet and erfnet on this machine, and write docs/edge.md
 	$(BIN)/python benchmarks/edge.py
+
+bench-export: $(STAMP)  ## Measure each export against the prediction
+	$(BIN)/python benchmarks/export.py
 
 faults:  ## Damage slides, kill runs and feed hostile files: what becomes of it (under 30 minutes)
 	$(BIN)/python benchmarks/faults/mutate_slides.py --count 150

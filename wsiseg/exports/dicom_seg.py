@@ -26,7 +26,7 @@ from wsiseg.exports.files import NAMESPACE, whole_file
 from wsiseg.exports.label_store import LabelStore
 
 LARGEST_PX = 10**9
-"""highdicom takes the whole matrix as one array: a memory map and one copy of it, about 1 GB at this size."""
+"""highdicom takes the whole matrix as one array: a memory map of 1 GB at this size."""
 TILE_PX = 512
 
 
@@ -116,11 +116,19 @@ def segment_table(store: LabelStore) -> NDArray[np.uint8]:
     return table
 
 
+class _Matrix(np.memmap):
+    """A memory map that is not copied to be given the type that it has; highdicom would copy a gigabyte."""
+
+    def astype(self, dtype: Any, *arguments: Any, **named: Any) -> Any:
+        """Return the map itself for its own type."""
+        return self if np.dtype(dtype) == self.dtype else super().astype(dtype, *arguments, **named)
+
+
 def _segment_numbers(store: LabelStore, level: int, file: Path) -> NDArray[np.uint8]:
     """Return the level's segment numbers, (rows, columns) uint8, on the disk."""
     rows, columns = store.shape(level)
     table = segment_table(store)
-    matrix: NDArray[np.uint8] = np.memmap(file, np.uint8, "w+", shape=(rows, columns))
+    matrix = np.memmap(file, np.uint8, "w+", shape=(rows, columns))
     top = 0
     for strip in store.strips(level):
         values = table[strip]
@@ -128,7 +136,8 @@ def _segment_numbers(store: LabelStore, level: int, file: Path) -> NDArray[np.ui
             raise InputRefusedError(f"{store.path}: holds labels that its class map does not have")
         matrix[top : top + len(strip)] = values
         top += len(strip)
-    return matrix
+    matrix.flush()
+    return _Matrix(file, np.uint8, "r", shape=(rows, columns))
 
 
 def _segments(store: LabelStore, highdicom: Any) -> list[Any]:
