@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wsiseg.config.base import Config, Location, Name
 
@@ -69,21 +69,38 @@ class FolderData(Config):
 
 
 class SlidesData(Config):
-    """Slides with annotations, by a list."""
+    """Slides with annotations, by a list, or paired by name in two folders."""
 
     dataset: Literal["slides"]
     root: Location
     """Folder that the following, and the paths in the list, start from."""
-    list: Name = "slides.csv"
-    """CSV with the columns `slide`, `annotation` and, as needed, `patient`, `slide_mpp`, `split`."""
+    list: Name | None = "slides.csv"
+    """CSV with the columns `slide`, `annotation` and, as needed, `patient`, `slide_mpp`, `split`; null: every
+    slide in `slides_in` with the annotation of its name in `annotations_in`."""
+    slides_in: Name = "slides"
+    """Without a list: folder of the slides."""
+    annotations_in: Name = "annotations"
+    """Without a list: folder of the annotations."""
     split: Name | None = None
-    """Only the rows of the list whose `split` is this; None: all."""
+    """Only the rows of the list whose `split` is this; with `validation_share`, train or val; None: all."""
+    validation_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """In the place of a column `split`: so large a part of the patients is val, the others are train."""
+    split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Another seed, other patients in val."""
     classes: Name | None = "classes.yaml"
     """Class map; None: the eight breast tissue types."""
+    rename: dict[str, str | None] = Field(default={})
+    """Annotation name: class name, besides the class map's `annotation_names`; null: left out."""
     overlap: Literal["later", "smaller"] = "later"
     """Which of two areas that overlap is kept: the later in the file, or the smaller."""
     ignore: tuple[str, ...] = ()
     """Annotation names that are left out, besides the class map's own."""
+
+    @model_validator(mode="after")
+    def _split_fits(self) -> Self:
+        if self.validation_share is not None and self.split not in (None, "train", "val"):
+            raise ValueError(f"with validation_share, split is train or val, not {self.split}")
+        return self
 
 
 class RegionsData(Config):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +14,15 @@ from wsiseg.annotations.rasterise import AnnotationLayer, Overlap
 from wsiseg.annotations.reading import read_annotations
 from wsiseg.class_map import TISSUE8, ClassMap, read_class_map
 from wsiseg.config import SlidesData
-from wsiseg.datasets.folders import MAX_LIST_BYTES, need_all, need_root
-from wsiseg.errors import InputRefusedError, UsageError
+from wsiseg.datasets.apart import split_by_group
+from wsiseg.datasets.folders import need_all, need_root
+from wsiseg.datasets.slide_rows import SlideRow, pair_by_name, read_rows
+from wsiseg.errors import InputRefusedError, UsageError, choose
 from wsiseg.geometry import Region
-from wsiseg.slides import open_slide, slide_id
-from wsiseg.slides.physical import parse_mpp
+from wsiseg.label_layer import ZarrLayer
+from wsiseg.slides import open_slide, resolve_mpp, slide_id
+from wsiseg.slides.label_zarr import LabelZarr, is_zarr, open_label_zarr
 from wsiseg.slides.slide import Slide
-
-COLUMNS = ("slide", "annotation", "patient", "slide_mpp", "split")
-_NEEDED = COLUMNS[:2]
-
-
-@dataclass(frozen=True, slots=True)
-class SlideRow:
-    """One line of the list."""
-
-    slide: Path
-    annotation: Path
-    patient: str | None
-    slide_mpp: tuple[float, float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +59,21 @@ class LabelledSlide:
         `factor_l0` is (x, y) level-0 pixels per pixel of that frame. Raises InputRefusedError for annotations
         that are damaged, lie beside the slide or have unknown names.
         """
-        return self._layer.rasterise(region, factor_l0)
+        if not is_zarr(self.row.annotation):
+            return self._layer.rasterise(region, factor_l0)
+        store, size_l0, mpp = self._store
+        try:
+            layer = ZarrLayer(store, self.classes, self.ignored, size_l0, mpp, factor_l0)
+            return layer.rasterise(region, factor_l0)
+        except InputRefusedError as error:
+            raise InputRefusedError(f"{self.row.annotation}: {error}; in a config, data.ignore") from error
+
+    @cached_property
+    def _store(self) -> tuple[LabelZarr, tuple[int, int], tuple[float, float]]:
+        """The labels, the slide's size, and its um per level-0 pixel."""
+        with self.open() as slide:
+            size_l0 = (slide.levels[0].width_px, slide.levels[0].height_px)
+            return open_label_zarr(self.row.annotation), size_l0, resolve_mpp(slide, self.slide_mpp)
 
     @cached_property
     def _layer(self) -> AnnotationLayer:
@@ -118,55 +120,57 @@ def open_slide_list(data: SlidesData) -> SlideList:
     """Open the slides of a config. Raises InputRefusedError or UsageError for what is missing."""
     need_root(data.root)
     classes = TISSUE8 if data.classes is None else read_class_map(data.root / data.classes)
-    rows = _read_rows(data.root / data.list, data.root)
-    chosen = tuple(row for row, split in rows if data.split in (None, split))
+    classes = renamed(classes, data.rename)
+    if data.list is None:
+        where = f"{data.root / data.slides_in}"
+        rows = [(row, "") for row in pair_by_name(data.root, data.slides_in, data.annotations_in)]
+    else:
+        where = data.list
+        rows = read_rows(data.root / data.list, data.root)
+    chosen = tuple(row for row, split in rows if data.split in (None, split) or data.validation_share)
     if not chosen:
         found = ", ".join(sorted({split or "(empty)" for _, split in rows})) or "nothing"
-        raise InputRefusedError(f"{data.list}: no row of the split {data.split!r}: its splits are {found}")
+        raise InputRefusedError(f"{where}: no row of the split {data.split!r}: its splits are {found}")
     missing = [row.slide for row in chosen if not row.slide.exists()]
     if missing:
         raise InputRefusedError(f"{missing[0]}: missing ({len(missing)} of {len(chosen)} slides)")
-    need_all([row.annotation for row in chosen], "annotations")
+    need_all([row.annotation for row in chosen if not is_zarr(row.annotation)], "annotations")
     names = [slide_id(row.slide) for row in chosen]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputRefusedError(
-            f"{data.list}: {twice[0]!r} stands there more than once: give each slide once"
-        )
-    return SlideList(chosen, classes, data.split or "all", data.overlap, data.ignore)
+        raise InputRefusedError(f"{where}: {twice[0]!r} stands there more than once: give each slide once")
+    slides = SlideList(chosen, classes, data.split or "all", data.overlap, data.ignore)
+    if data.validation_share is None:
+        return slides
+    if any(split for _, split in rows):
+        raise InputRefusedError(f"{where}: has splits, but data.validation_share is given: keep one of them")
+    return _share(slides, data.split, data.validation_share, data.split_seed)
 
 
-def _read_rows(path: Path, root: Path) -> list[tuple[SlideRow, str]]:
-    try:
-        if path.stat().st_size > MAX_LIST_BYTES:
-            raise InputRefusedError(f"{path}: is too large for a list of slides")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file, strict=True)
-            columns = [name.strip() for name in table.fieldnames or ()]
-            table.fieldnames = columns
-            if not set(_NEEDED) <= set(columns) <= set(COLUMNS) or len(set(columns)) < len(columns):
-                raise InputRefusedError(
-                    f"{path}: has the columns {', '.join(columns)[:200] or 'none'}: expected slide, "
-                    "annotation and, as needed, patient, slide_mpp, split"
-                )
-            return [_row(line, root, f"{path.name}, row {number}") for number, line in enumerate(table, 1)]
-    except OSError as error:
-        raise InputRefusedError(f"{path}: the list cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputRefusedError(f"{path}: is no CSV file in UTF-8: {error}") from error
+def _share(slides: SlideList, split: str | None, share: float, seed: int) -> SlideList:
+    """Return the training or the validation part; patients are never divided."""
+    if split is None:
+        return slides
+    parts = split_by_group(tuple(slides), share, seed)
+    return replace(slides, rows=tuple(case.row for case in parts[split == "val"]))
 
 
-def _row(line: dict[str | None, str | list[str] | None], root: Path, where: str) -> tuple[SlideRow, str]:
-    values = {
-        key: value.strip() for key, value in line.items() if isinstance(key, str) and isinstance(value, str)
+def renamed(classes: ClassMap, names: Mapping[str, str | None]) -> ClassMap:
+    """Return a class map that knows more annotation names; None stands for names that are left out.
+
+    Raises UsageError for a class that is not there.
+    """
+    known = {item.name for item in classes.classes}
+    for name in names.values():
+        if name is not None and name not in known:
+            raise UsageError(choose("class in data.rename", name, known))
+    more = {
+        item.name: tuple(key for key, name in names.items() if name == item.name) for item in classes.classes
     }
-    if None in line or not values.get("slide") or not values.get("annotation"):
-        raise InputRefusedError(
-            f"{where}: expected a slide and an annotation, and no more cells than columns"
-        )
-    try:
-        mpp = parse_mpp(values["slide_mpp"]) if values.get("slide_mpp") else None
-    except UsageError as error:
-        raise InputRefusedError(f"{where}: {error}") from error
-    row = SlideRow(root / values["slide"], root / values["annotation"], values.get("patient") or None, mpp)
-    return row, values.get("split", "")
+    return ClassMap(
+        classes=tuple(
+            item.model_copy(update={"annotation_names": (*item.annotation_names, *more[item.name])})
+            for item in classes.classes
+        ),
+        ignored_names=(*classes.ignored_names, *(key for key, name in names.items() if name is None)),
+    )
