@@ -94,7 +94,9 @@ def test_bundle_runs_on_a_device_and_its_archive_becomes_a_report(bundle, tmp_pa
     assert "1 at 824 MHz, 2.2 at 1134 MHz" in said.output  # the paper's watts, beside the measured ones
     drawn = {path.name for path in (folder / "plots").iterdir()}
     assert {"speed-frequency.png", "sensitivity.png", "power-frequency.png", "efficiency.png"} <= drawn
-    assert "quill" in (folder / "report.md").read_text(encoding="utf-8")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "quill" in page
+    assert "MAXQ (1), Max-Q" in page
 
 
 @pytest.mark.skipif(

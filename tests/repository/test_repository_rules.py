@@ -70,6 +70,7 @@ def loaded_after(code: str) -> set[str]:
         ["--version"],
         ["predict", "--help"],
         ["models", "--help"],
+        ["profile", "--help"],
         ["evaluate", "--help"],
         ["batch", "--help"],
         ["train", "--help"],

@@ -127,7 +127,7 @@ def read_device_results(path: Path) -> Results:
         else:
             measurements.append(_measurement(network, item.done, run.idle, recording, mode or ""))
     return Results(
-        machine=_machine(run.device),
+        machine=_machine(run.device, mode or ""),
         measurements=tuple(measurements),
         kernels=tuple(_kernels(found, networks, missing)),
         missing=tuple(missing),
@@ -209,12 +209,13 @@ def _kernels(
     return reports
 
 
-def _machine(device: _Device) -> dict[str, str]:
+def _machine(device: _Device, mode: str) -> dict[str, str]:
     shown = {
         "board": device.board,
         "L4T": " ".join(device.l4t),
         "kernel": device.kernel,
         "architecture": device.architecture,
+        "power mode": mode,
         "clocks": " | ".join(
             line.strip() for line in device.jetson_clocks.output.splitlines() if "Freq" in line
         )[:1500],

@@ -55,6 +55,7 @@ def measure(plan: Plan, report: Callable[[str], None] = lambda _: None) -> Resul
             **describe_machine(),
             "runtime": f"{plan.choice.name} {plan.choice.version}",
             "CPUs used": str(plan.threads or usable_cpus()),
+            **({"power mode": measurements[0].power_mode} if measurements[0].power_mode else {}),
         },
         measurements=tuple(measurements),
         notes=(

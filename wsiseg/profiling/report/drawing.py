@@ -51,9 +51,9 @@ def groups(items: Sequence[Measurement]) -> list[tuple[str, str, list[Measuremen
 
 
 def title(item: Measurement) -> str:
-    """Return what tells a measurement from its neighbours, in two lines."""
+    """Return what tells a measurement from its neighbours, a line each: network, size, GPU clock."""
     clock = item.gpu_clock.value
-    return f"{item.model}\n{item.size}" + ("" if clock is None else f" {clock:.0f} MHz")
+    return f"{item.model}\n{item.size}" + ("" if clock is None else f"\n{clock:.0f} MHz")
 
 
 def label(axes: Axes, x: str, y: str) -> None:
@@ -85,6 +85,6 @@ def against_clock(
             if points:
                 name = f"{model} {size}" if len(sizes) > 1 else model
                 axes.plot(*zip(*points, strict=True), marker="o", linestyle=line, color=shade, label=name)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.25 * max(value(item) for item, _ in clocked) or 1)
     label(axes, "GPU clock, MHz", unit)
     return as_png(figure)

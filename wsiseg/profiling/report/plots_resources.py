@@ -91,9 +91,9 @@ def power_speed(items: Sequence[Measurement]) -> bytes | None:
             [item.latency.fps for item in group], [_gross(item) for item in group], color=shade, label=model
         )
         for item in group:
-            note(axes, title(item).split("\n")[1], item.latency.fps, _gross(item))
-    axes.set_ylim(bottom=0)
-    axes.margins(x=0.2, y=0.2)
+            note(axes, " ".join(title(item).split("\n")[1:]), item.latency.fps, _gross(item))
+    axes.margins(x=0.2)
+    axes.set_ylim(0, 1.25 * max(_gross(item) for item in powered) or 1)
     axes.set_title(_rails(powered), fontsize=8)
     label(axes, "images per second", WATTS)
     return as_png(figure)

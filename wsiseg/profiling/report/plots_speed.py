@@ -36,9 +36,17 @@ def image_size(items: Sequence[Measurement]) -> bytes | None:
         return None
     figure = new_figure()
     axes = figure.add_subplot()
+    clocks = sorted({round(item.gpu_clock.value or 0) for item in items})
     for shade, model, group in groups(items):
-        points = sorted((item.width_px * item.height_px / 1e6, item.latency.fps) for item in group)
-        axes.plot(*zip(*points, strict=True), "o-", color=shade, label=model)
+        for clock, line in zip(clocks, ("-", "--", ":", "-.") * len(clocks), strict=False):
+            points = sorted(
+                (item.width_px * item.height_px / 1e6, item.latency.fps)
+                for item in group
+                if round(item.gpu_clock.value or 0) == clock
+            )
+            if points:
+                name = f"{model} {clock} MHz" if len(clocks) > 1 else model
+                axes.plot(*zip(*points, strict=True), marker="o", linestyle=line, color=shade, label=name)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
