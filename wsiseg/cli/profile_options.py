@@ -118,6 +118,9 @@ def show(results: Results, as_json: bool, output: Path | None) -> None:
         typer.echo(results.model_dump_json(indent=1))
         return
     items = results.measurements
+    gone = [*results.missing]
+    gone += [entry for item in items for entry in item.missing]
+    gone += [entry for item in results.kernels for entry in item.missing]
     for table in (
         tables.overview(items) if items else None,
         tables.ratios(items),
@@ -127,7 +130,7 @@ def show(results: Results, as_json: bool, output: Path | None) -> None:
         tables.efficiencies(results.kernels),
         tables.operators((), results.kernels),
         tables.agreement(items),
-        tables.missing([*results.missing, *(entry for item in items for entry in item.missing)]),
+        tables.missing(gone),
     ):
         if table is not None:
             typer.echo(as_text(table) + "\n")
