@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: help setup demo test edge-env lint format types contracts check model bench-seams bench-memory bench-edge bench-export faults faults-full clean
+.PHONY: help setup demo test edge-env lint format types contracts check model bench-seams bench-memory bench-edge bench-export bench-cohort bench-report bench-scaling faults faults-full clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,15 @@ faults-full:  ## The same, 2,000 mutations and 100 kills; goes on where it was i
 	$(BIN)/python benchmarks/faults/mutate_slides.py --count 2000 -o out/faults-full
 	$(BIN)/python benchmarks/faults/kill_runs.py --kills 100 -o out/faults-full
 	$(BIN)/python benchmarks/faults/hostile_files.py -o out/faults-full
+
+bench-cohort: $(STAMP)  ## Run 40 slides on two workers, one of which is killed; compare the bytes
+	$(BIN)/python benchmarks/cohort.py
+
+bench-report: $(STAMP)  ## Open the report of 500 slides in headless Chromium
+	$(BIN)/python benchmarks/report.py
+
+bench-scaling: $(STAMP)  ## Measure one worker against two, and the scheduler under load
+	$(BIN)/python benchmarks/scaling.py
 
 clean:  ## Remove the environment, caches and what the demo made
 	rm -rf $(VENV) .venv-edge out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -141,3 +141,27 @@ def test_receipts_that_make_no_sense_are_left_out(tmp_path):
     assert journal.tasks == {}
     assert not list(tmp_path.glob("gate-*"))
     journal.close()
+
+
+def test_a_huge_slide_is_a_few_thousand_tasks():
+    """The counts of docs/scaling.md: 100,000 x 100,000 px at 0.25 um/px, all of it tissue."""
+    from wsiseg.pyramid.store import StoreLayout
+    from wsiseg.stitching.graph import pyramid_graph
+
+    for side, expected in ((100_000, 3342), (50_000, 940), (25_000, 314)):
+        layout = StoreLayout(
+            version="0.5",
+            name="square",
+            unit="micrometer",
+            label_shape=(side, side),
+            label_pixel=(25_000 / side, 25_000 / side),
+            image_shape=(6250, 6250),
+            image_pixel=(4.0, 4.0),
+            block_px=2048,
+        )
+        tasks = 0
+        for kind in ("label", "image"):
+            count = -(-layout.levels(kind)[0][0] // layout.cell_px(kind))
+            cells = {(row, column) for row in range(count) for column in range(count)}
+            tasks += len(pyramid_graph(kind, layout.levels(kind), layout.cell_px(kind), cells, set(), print))
+        assert tasks == expected

@@ -147,7 +147,8 @@ def _local(workers: LocalWorkers) -> Any:
                 "silence_logs": "ERROR",
             },
         }
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    options = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    scheduler = {"cls": Scheduler, "options": options}
     return SpecCluster(scheduler=scheduler, workers=specs, silence_logs="ERROR", name="wsiseg")
 
 
@@ -172,6 +173,7 @@ def queue_cluster(workers: QueueWorkers) -> Any:
         "job_extra_directives": list(workers.directives),
         "job_script_prologue": [f"export {CPUS_VARIABLE}={workers.cpus}", *workers.prologue],
         "worker_extra_args": ["--resources", said],
+        "scheduler_options": {"dashboard_address": ":0"},  # whichever port is free
     }
     if workers.cluster == "slurm":
         return dask_jobqueue.SLURMCluster(job_cpu=workers.cpus, account=workers.account, **common)

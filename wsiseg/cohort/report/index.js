@@ -30,10 +30,12 @@ function value(row, column) {
   return cell.dataset.value === undefined ? cell.textContent : Number(cell.dataset.value);
 }
 
-function compare(a, b) {
-  if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
-  if (typeof a === "number") return Number.isNaN(a) || Number.isNaN(b) ? Number.isNaN(a) - Number.isNaN(b) : a - b;
-  return a.localeCompare(b, undefined, { numeric: true, sensitivity: "base" });
+// What has no value stands last, whichever way the rest is sorted.
+function compare(a, b, down) {
+  const empty = (value) => value === "" || Number.isNaN(value);
+  if (empty(a) || empty(b)) return empty(a) - empty(b);
+  const order = typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true, sensitivity: "base" });
+  return down ? -order : order;
 }
 
 function show() {
@@ -42,7 +44,7 @@ function show() {
   let order = rows;
   if (view.sort) {
     const column = Number(view.sort);
-    order = rows.slice().sort((a, b) => compare(value(a, column), value(b, column)) * (view.down ? -1 : 1));
+    order = rows.slice().sort((a, b) => compare(value(a, column), value(b, column), view.down));
   }
   let count = 0;
   for (const row of order) {
