@@ -21,10 +21,9 @@ from wsiseg.annotations.contours import Outline, trace_outlines
 from wsiseg.class_map import LabelClass
 from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.exports.files import NAMESPACE, whole_file
+from wsiseg.exports.json_rings import ring_texts
 from wsiseg.exports.label_store import LabelStore
 
-DECIMALS = 3
-"""Of coordinates, where level-0 pixels per label pixel are no whole number."""
 BATCH = 4096
 """Outlines written at once: what is done to each is done to all."""
 POLYGON = 3
@@ -116,7 +115,7 @@ class _Writer:
                 f"the polygons have more than {self._options.most_points:,} points, more than viewers open: "
                 f"raise --tolerance-um, --min-area-um2 or --level, or allow more with --most-points"
             )
-        texts = self._coordinates(points, sizes)
+        texts = ring_texts(points * self._factor, sizes)
         ends = np.cumsum(np.bincount(shapes, minlength=len(kept))).tolist()
         lines = []
         for outline, begin, end in zip(kept, [0, *ends[:-1]], ends, strict=True):
@@ -129,19 +128,6 @@ class _Writer:
         lead = "\n" if self.polygons == 0 else ",\n"
         self._file.write((lead + ",\n".join(lines)).encode())
         self.polygons += len(kept)
-
-    def _coordinates(self, points: NDArray[np.float64], sizes: NDArray[np.int64]) -> list[str]:
-        """Return each ring, closed, as text in level-0 pixels, whole numbers where all of its are."""
-        at = np.round(points * self._factor, DECIMALS)
-        whole = at.astype(np.int64)
-        ends = np.cumsum(sizes)
-        is_whole = np.logical_and.reduceat((whole == at).all(1), ends - sizes).tolist()
-        texts = []
-        for begin, end, plain in zip((ends - sizes).tolist(), ends.tolist(), is_whole, strict=True):
-            ring = (whole if plain else at)[begin:end].tolist()
-            ring.append(ring[0])
-            texts.append(str(ring).replace(" ", ""))  # of lists of numbers that is JSON
-        return texts
 
 
 def simplified(
