@@ -234,3 +234,24 @@ def test_formats_are_told_apart_and_their_names_listed(tmp_path):
         read_annotations(path, kind="ndpa")
     with pytest.raises(InputRefusedError, match="no such file"):
         read_annotations(tmp_path / "absent.xml")
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint16])
+def test_label_images_of_more_than_8_bits(tmp_path, dtype):
+    """As napari saves a labels layer; each value that fits is kept, one that does not is refused."""
+    labels = np.full((12, 20), 255, dtype)
+    labels[2:6, 3:9] = 4
+    path = tmp_path / "labels.tif"
+    Image.fromarray(labels).save(path)
+    (found,) = read_annotations(path)
+    drawn = AnnotationLayer([found], [found.label]).rasterise(Region(0, 0, 20, 12))
+    assert np.array_equal(drawn, labels)
+    labels[0, 0] = 256
+    Image.fromarray(labels).save(path)
+    with pytest.raises(InputRefusedError, match="values 4 to 256: expected labels from 0 to 255"):
+        read_annotations(path)
+    labels[0, 0] = 255
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(label_image, "LARGEST_PX", 4 * labels.size - 4)
+        with pytest.raises(InputRefusedError, match="of more than 8 bits"):
+            read_annotations(path)

@@ -16,16 +16,19 @@ from wsiseg.errors import InputRefusedError
 
 LARGEST_PX = 170_000_000
 """Decoded whole, as such files have to be; twice a published breast region of 10,000 x 12,000 px."""
+WIDE_MODES = ("I", "I;16", "I;16B")
+"""Pillow's kinds of pixels with more than 8 bits, as napari saves labels; the values still have to fit."""
 STRIP_PX = 16_000_000
 
 
 def read_label_image(
     path: Path, warn: Warn = log_warning, size_l0: tuple[int, int] | None = None
 ) -> list[Annotation]:
-    """Read a grey, palette or three-equal-channel image of 8 bits; each connected area becomes an annotation.
+    """Read a grey, palette or three-equal-channel image; each connected area becomes an annotation.
 
     `size_l0` is the slide's (width, height): a smaller image of the same aspect is stretched over it. By
-    default a pixel is a level-0 pixel. 254 and 255 are no labels. Raises InputRefusedError, in one line.
+    default a pixel is a level-0 pixel. Values are 0 to 255, whatever the bits; 254 and 255 are no labels.
+    Raises InputRefusedError, in one line.
     """
     labels = _decode(path)
     height, width = labels.shape
@@ -76,18 +79,25 @@ def _decode(path: Path) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 width, height = image.size
-                if width * height > LARGEST_PX:
+                wide = image.mode in WIDE_MODES
+                most = LARGEST_PX // 4 if wide else LARGEST_PX
+                if width * height > most:
                     raise InputRefusedError(
                         f"label image {path.name}: {width} x {height} px: expected at most "
-                        f"{LARGEST_PX // 10**6} megapixels: give it at a coarser resolution"
+                        f"{most // 10**6} megapixels{' of more than 8 bits' if wide else ''}: "
+                        "give it at a coarser resolution"
                     )
-                if image.mode not in ("L", "P", "RGB", "1"):
+                if not wide and image.mode not in ("L", "P", "RGB", "1"):
                     raise InputRefusedError(
-                        f"label image {path.name}: pixels of kind {image.mode}: expected 8-bit labels"
+                        f"label image {path.name}: pixels of kind {image.mode}: expected labels from 0 to 255"
                     )
                 pixels = np.asarray(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputRefusedError(f"label image {path.name}: cannot be read: {error}") from error
+    if wide and not 0 <= pixels.min() <= pixels.max() <= NOT_ANALYSED:
+        raise InputRefusedError(
+            f"label image {path.name}: values {pixels.min()} to {pixels.max()}: expected labels from 0 to 255"
+        )
     if pixels.ndim == 3:
         if (pixels != pixels[..., :1]).any():
             raise InputRefusedError(
