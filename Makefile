@@ -4,13 +4,16 @@
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out/demo
+SLIDE ?=
+READ ?= $(SLIDE)
+PEERS ?= out/peers-venv
 CROPS ?= ../shared/data/breast_patches
 
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: help setup demo test edge-env lint format types contracts check model bench-seams bench-memory bench-edge bench-export bench-cohort bench-report bench-scaling faults faults-full clean
+.PHONY: help setup demo test edge-env lint format types contracts check model bench bench-full bench-seams bench-memory bench-edge bench-export bench-cohort bench-report bench-scaling faults faults-full clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +57,19 @@ model: $(STAMP)  ## Rebuild the bundled model from generated slides; trains on t
 	$(BIN)/wsiseg train configs/train_tissue8_demo.yaml -o build/tissue8-demo
 	$(BIN)/python -m wsiseg.training.tissue8_demo build/tissue8-demo \
 		--page docs/model-cards/tissue8-demo.md $(if $(wildcard $(CROPS)),--crops $(CROPS))
+
+bench: $(STAMP)  ## Measure speed on the CPU, and rewrite the tables of docs/benchmarks.md (under 20 minutes)
+	$(BIN)/python benchmarks/throughput.py $(SLIDE) --megapixels 25
+	$(BIN)/python benchmarks/limit.py
+	$(BIN)/python benchmarks/graph.py
+	$(if $(READ),$(BIN)/python benchmarks/reading.py $(READ),@echo "reading.py left out: name slides with READ=")
+	$(BIN)/python benchmarks/peers.py $(SLIDE) --megapixels 9 --environment $(PEERS)
+
+bench-full: bench  ## Also slides of up to 5 gigapixels, memory, and larger samples
+	$(BIN)/python benchmarks/scale.py $(SLIDE)
+	$(BIN)/python benchmarks/memory.py $(SLIDE)
+	$(BIN)/python benchmarks/throughput.py $(SLIDE) --megapixels 100
+	$(BIN)/python benchmarks/peers.py $(SLIDE) --megapixels 49 --environment $(PEERS)
 
 bench-seams: $(STAMP)  ## Measure agreement of tiled with untiled prediction
 	$(BIN)/python benchmarks/seams.py

@@ -42,7 +42,9 @@ def write_mask(path: Path, seed: int = 0) -> float:
     return float(mask.mean())
 
 
-def predict(slide: Path, mask: Path, out: Path, model: str) -> tuple[float, float, dict[str, Any]]:
+def predict(
+    slide: Path, mask: Path, out: Path, model: str, *more: str
+) -> tuple[float, float, dict[str, Any]]:
     """Predict in a child; return its peak memory in GiB, seconds, and the summary."""
     command = [
         sys.executable,
@@ -59,7 +61,7 @@ def predict(slide: Path, mask: Path, out: Path, model: str) -> tuple[float, floa
     ]
     started = time.monotonic()
     with tempfile.TemporaryFile() as stdout:
-        child = subprocess.Popen([*command, "--tissue", str(mask), "--overwrite"], stdout=stdout)
+        child = subprocess.Popen([*command, "--tissue", str(mask), "--overwrite", *more], stdout=stdout)
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:

@@ -1,0 +1,179 @@
+"""Ways to write ESPNet's graph, against the one in use: python benchmarks/graph.py
+
+Each variant is the same network with the same weights; it must give the same labels (the share that does is
+shown: sums in another order move a label in some thousands), and all are timed in turn in one run.
+
+- sums as one convolution: the fusion of the dilated branches as a fixed 1x1 convolution, without additions
+- padded branches: the narrow maps of an ESP filled with channels of zeros up to a multiple of 16
+- plain ONNX: by the ONNX exporter
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import openvino
+import torch
+from tables import DOCS, report
+from torch import nn
+
+from wsiseg import load_model
+from wsiseg.inference.openvino_runtime import convert, has_bf16
+from wsiseg.inference.runtime import usable_cpus
+from wsiseg.models import Model
+from wsiseg.models.blocks import ESP
+from wsiseg.models.export import onnx_graph
+from wsiseg.phantom.generate import generate_phantom
+
+VECTOR = 16
+
+
+class SumsAsConvolution(nn.Module):
+    """An ESP whose hierarchical fusion is a 1x1 convolution with weights of 0 and 1."""
+
+    def __init__(self, block: ESP) -> None:
+        super().__init__()
+        self.block = block
+        widths = [branch.out_channels for branch in block.branches]
+        starts = np.concatenate([[0], np.cumsum(widths)])
+        weight = torch.zeros(sum(widths), sum(widths), 1, 1)
+        for index, width in enumerate(widths):
+            for part in range(1, index + 1) if index else [0]:
+                for channel in range(width):
+                    weight[starts[index] + channel, starts[part] + channel] = 1.0
+        self.fuse = nn.Conv2d(sum(widths), sum(widths), 1, bias=False)
+        self.fuse.weight = nn.Parameter(weight, requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Do what the block does."""
+        reduced = self.block.reduce(x)
+        merged = self.fuse(torch.cat([branch(reduced) for branch in self.block.branches], dim=1))
+        if self.block.residual:
+            merged = merged + x
+        return self.block.norm(merged)
+
+
+class PaddedBranches(nn.Module):
+    """An ESP whose narrow maps are filled up to whole vectors."""
+
+    def __init__(self, block: ESP) -> None:
+        super().__init__()
+        self.block = block
+        self.widths = [branch.out_channels for branch in block.branches]
+        self.reduce = _padded(block.reduce, block.reduce.in_channels)
+        self.branches = nn.ModuleList(_padded(branch, self.reduce.out_channels) for branch in block.branches)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Do what the block does."""
+        reduced = self.reduce(x)
+        parts = [branch(reduced) for branch in self.branches]
+        for index in range(2, len(parts)):
+            parts[index] = parts[index - 1] + parts[index]
+        merged = torch.cat([part[:, :width] for part, width in zip(parts, self.widths, strict=True)], dim=1)
+        if self.block.residual:
+            merged = merged + x
+        return self.block.norm(merged)
+
+
+def _padded(conv: nn.Conv2d, in_channels: int) -> nn.Conv2d:
+    out = -(-conv.out_channels // VECTOR) * VECTOR
+    made = nn.Conv2d(in_channels, out, conv.kernel_size, conv.stride, conv.padding, conv.dilation, bias=False)
+    weight = torch.zeros_like(made.weight)
+    weight[: conv.out_channels, : conv.in_channels] = conv.weight.detach()
+    made.weight = nn.Parameter(weight, requires_grad=False)
+    return made
+
+
+def rewritten(model: Model, kind: type[nn.Module]) -> Model:
+    """Return a copy of a model with every ESP of equal widths written another way."""
+    network = copy.deepcopy(model.network)
+
+    def visit(parent: nn.Module) -> None:
+        for name, child in parent.named_children():
+            if isinstance(child, ESP) and child.hff:
+                setattr(parent, name, kind(child))
+            else:
+                visit(child)
+
+    visit(network)
+    return Model(network=network.eval(), card=model.card)
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("-m", "--model", default="tissue8-demo")
+    parser.add_argument("--side", type=int, default=1280, help="of the input, px")
+    parser.add_argument("--calls", type=int, default=12)
+    parser.add_argument("--no-docs", action="store_true", help="print only")
+    given = parser.parse_args()
+    model = load_model(given.model)
+    shape = (1, given.side, given.side, 3)
+    pixels = generate_phantom(seed=1, width_px=given.side, height_px=given.side).rgb[None]
+    precision = "bf16" if has_bf16() else "f32"
+    with tempfile.TemporaryDirectory() as scratch:
+        exported = Path(scratch) / "plain.onnx"
+        exported.write_bytes(onnx_graph(model, shape))
+        graphs = {
+            "in use": convert(model, shape),
+            "sums as one convolution": convert(rewritten(model, SumsAsConvolution), shape),
+            "padded branches": convert(rewritten(model, PaddedBranches), shape),
+            "plain ONNX": openvino.Core().read_model(exported),
+        }
+        settings = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": usable_cpus(),
+        }
+        requests = {
+            name: openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
+            for name, graph in graphs.items()
+        }
+    exact = {
+        name: openvino.Core()
+        .compile_model(graph, "CPU", {**settings, "INFERENCE_PRECISION_HINT": "f32"})
+        .create_infer_request()
+        for name, graph in graphs.items()
+    }
+    taken: dict[str, list[float]] = {name: [] for name in requests}
+    for number in range(given.calls + 1):
+        for name, request in requests.items():
+            started = time.perf_counter()
+            request.infer([pixels], share_inputs=True)
+            if number:  # the first warms up
+                taken[name].append(time.perf_counter() - started)
+    reference = _labels(exact["in use"], pixels)
+    rows = []
+    for name, values in taken.items():
+        median = statistics.median(values)
+        rows.append(
+            {
+                "graph": name,
+                "MP/s": given.side**2 / 1e6 / median,
+                "against the one in use": statistics.median(taken["in use"]) / median,
+                "labels equal in fp32, %": 100 * float((_labels(exact[name], pixels) == reference).mean()),
+                f"labels equal in {precision}, %": 100
+                * float((_labels(requests[name], pixels) == _labels(requests["in use"], pixels)).mean()),
+            }
+        )
+    report(
+        "graph",
+        rows,
+        f"{model.card.name}, {given.side} px, medians of {given.calls} calls in turn.",
+        docs=None if given.no_docs else DOCS,
+    )
+
+
+def _labels(request, pixels: np.ndarray) -> np.ndarray:
+    request.infer([pixels], share_inputs=True)
+    return request.get_output_tensor(0).data.copy()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Time against the slide's size: python benchmarks/scale.py [SLIDE]
+
+Slides of 0.1 to 5 gigapixels of a real slide's encoded tiles, repeated (a phantom's where none is given),
+with the same amount of tissue in each: the smallest is all tissue, the largest has it on 2 % of its area.
+The last row is the smallest once more, nine tenths of it without tissue. Each `predict` is a process of
+its own, as a user starts it. The time to the first tile is that at which the trace sees the network
+first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from memory import predict
+from PIL import Image
+from tables import DOCS, report
+
+from wsiseg.phantom.repeated import repeat_tiles
+from wsiseg.phantom.slide_file import write_phantom_slide
+
+GIGAPIXELS = (0.1, 0.5, 1.0, 5.0)
+LIMIT_FILES = 5000
+
+
+def stripe(path: Path, share: float) -> None:
+    """Write a mask with a square of tissue in the middle of the slide."""
+    side = 2000
+    inner = round(side * share**0.5)
+    mask = np.zeros((side, side), np.uint8)
+    first = (side - inner) // 2
+    mask[first : first + inner, first : first + inner] = 255
+    Image.fromarray(mask).save(path)
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("slide", type=Path, nargs="?", help="JPEG-tiled slide to repeat")
+    parser.add_argument("-m", "--model", default="tissue8-demo")
+    parser.add_argument("--gigapixels", type=float, nargs="+", default=GIGAPIXELS)
+    parser.add_argument("--no-docs", action="store_true", help="print only")
+    given = parser.parse_args()
+    rows = []
+    smallest = min(given.gigapixels)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        source = given.slide
+        if source is None:
+            source = folder / "phantom.tiff"
+            write_phantom_slide(source, seed=1, width_px=2048, height_px=2048, mpp=0.5)
+        cases = [(size, smallest / size) for size in given.gigapixels]
+        cases.append((smallest, 0.1))
+        for size, share in cases:
+            side = round((size * 1e9) ** 0.5)
+            slide, mask, out = folder / "scale.tiff", folder / "mask.png", folder / "out"
+            repeat_tiles(source, slide, side, side)
+            stripe(mask, share)
+            started = time.monotonic()
+            peak, seconds, summary = predict(slide, mask, out, given.model, "--trace")
+            lasted = time.monotonic() - started
+            account = json.loads((out / "scale.trace.json").read_text())
+            line = account["timeline"]
+            network = line["stages"].get("network", [])
+            first = next((at for at, value in enumerate(network) if value), 0) * line["bin_seconds"]
+            x, y = summary["run"]["label_mpp"]
+            tissue = (summary["areas"]["predicted"] + summary["areas"]["unread"]) * 1e6 / (x * y) / 1e6
+            rows.append(
+                {
+                    "gigapixels": size,
+                    "tissue, %": 100 * share,
+                    "tissue MP": tissue,
+                    "seconds": seconds,
+                    "seconds per tissue MP": seconds / tissue,
+                    "first tile after, s": first + max(0.0, lasted - account["seconds"]),
+                    "peak, GiB": peak,
+                    "files": sum(item.is_file() for item in (out / summary["store"]).rglob("*")),
+                }
+            )
+            slide.unlink()
+    same = rows[:-1]
+    rates = [row["seconds per tissue MP"] for row in same]
+    spread = max(rates) / min(rates) - 1
+    background = rows[-1]["seconds"] / next(row for row in same if row["gigapixels"] == smallest)["seconds"]
+    note = (
+        f"Seconds per tissue megapixel differ by {100 * spread:.0f} % from {min(given.gigapixels):g} to "
+        f"{max(given.gigapixels):g} gigapixels (target 10 %). With 90 % background: {100 * background:.0f} % "
+        f"of the time (target 15 %). Most files {max(row['files'] for row in rows)} (limit {LIMIT_FILES}); "
+        f"largest peak {max(row['peak, GiB'] for row in rows):.2f} GiB (limit 2)."
+    )
+    report("scale", rows, note, docs=None if given.no_docs else DOCS)
+
+
+if __name__ == "__main__":
+    main()

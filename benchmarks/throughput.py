@@ -1,0 +1,128 @@
+"""End-to-end `predict` against the bare network, in one run: python benchmarks/throughput.py [SLIDE].
+
+A slide is made of the encoded tiles of a real one, repeated (a phantom where none is given), and
+predicted whole, without a tissue rule. Before and after, the same runtime is called on one tile, from as
+many threads as it has streams: that is the bare network. Its rate times the share of a tile that is not
+halo is the most that `predict` can reach. All rates are useful megapixels of label map per second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from tables import DOCS, report
+
+from wsiseg import PredictOptions, load_model, segment_slide
+from wsiseg.inference.runtime import KEEPER, choose_runtime, usable_cpus
+from wsiseg.phantom.repeated import repeat_tiles
+from wsiseg.phantom.slide_file import write_phantom_slide
+from wsiseg.plan import HALO_PX, TILE_PX
+from wsiseg.slide_run import MOST_STREAMS
+from wsiseg.slides import open_slide
+
+
+def bare_rate(runtime, tile: np.ndarray, seconds: float) -> float:
+    """Return useful MP/s of a runtime that is given the same tile again and again."""
+    done = 0
+    lock = threading.Lock()
+    until = time.monotonic() + seconds
+
+    def work() -> None:
+        nonlocal done
+        while time.monotonic() < until:
+            runtime.predict(tile)
+            with lock:
+                done += 1
+
+    runtime.predict(tile)
+    threads = [threading.Thread(target=work) for _ in range(runtime.streams)]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return done * TILE_PX**2 / 1e6 / (time.monotonic() - started)
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("slide", type=Path, nargs="?", help="JPEG-tiled slide to repeat")
+    parser.add_argument("-m", "--model", default="tissue8-demo")
+    parser.add_argument("--megapixels", type=float, default=40, help="of label map, of each slide")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10, help="of each measurement of the bare network")
+    parser.add_argument("--no-docs", action="store_true", help="print only")
+    given = parser.parse_args()
+    model = load_model(given.model)
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        source = given.slide
+        if source is None:
+            source = folder / "phantom.tiff"
+            write_phantom_slide(source, seed=1, width_px=2048, height_px=2048, mpp=0.5)
+        with open_slide(source) as opened:
+            mpp = opened.mpp[0]
+        side = round((given.megapixels * 1e6) ** 0.5 * model.card.mpp / mpp)
+        slide = folder / "repeated.tiff"
+        repeat_tiles(source, slide, side, side)
+        choice = choose_runtime()
+        shape = (TILE_PX + 2 * HALO_PX,) * 2
+        streams = min(MOST_STREAMS, usable_cpus())
+        runtime = KEEPER.get(choice, model, shape, streams, confidence=False)  # that which predict takes
+        with open_slide(slide) as opened:
+            strip = opened.read_region(0, opened.levels[0].region.intersect(_square(shape[0])))
+        tile = np.ascontiguousarray(np.resize(strip, (1, *shape, 3)))
+        for number in range(given.repeats):
+            before = bare_rate(runtime, tile, given.seconds)
+            out = folder / f"out{number}"
+            options = PredictOptions(model=model, tissue="none", trace=True)
+            started = time.monotonic()
+            result = segment_slide(slide, out, options)
+            lasted = time.monotonic() - started
+            after = bare_rate(runtime, tile, given.seconds)
+            account = json.loads((out / "repeated.trace.json").read_text())
+            label_mp = sum(_pixels(result.summary)) / 1e6
+            bare = (before + after) / 2
+            rows.append(
+                {
+                    "run": number + 1,
+                    "label MP": label_mp,
+                    "bare network, useful MP/s": bare,
+                    "predict, MP/s": label_mp / lasted,
+                    "share of the bare network": label_mp / lasted / bare,
+                    "streams busy": account["network"]["busy"],
+                    "each source tile decoded": account["source_tiles"]["times_each"],
+                }
+            )
+    useful = TILE_PX**2 / (TILE_PX + 2 * HALO_PX) ** 2
+    share = float(np.median([row["share of the bare network"] for row in rows]))
+    note = (
+        f"{source.name} repeated to {side:,} x {side:,} px; {choice.name} {choice.precision}, "
+        f"{runtime.streams} streams; {useful:.2f} of a tile is not halo. Median share {share:.2f}; "
+        f"target 0.90: {'met' if share >= 0.9 else 'MISSED'}."
+    )
+    report("throughput", rows, note, docs=None if given.no_docs else DOCS)
+
+
+def _square(side: int):
+    from wsiseg.geometry import Region
+
+    return Region(0, 0, side, side)
+
+
+def _pixels(summary: dict) -> list[float]:
+    x, y = summary["run"]["label_mpp"]
+    areas = summary["areas"]
+    return [areas[name] * 1e6 / (x * y) for name in ("predicted", "no_tissue", "unread")]
+
+
+if __name__ == "__main__":
+    main()
