@@ -25,6 +25,8 @@ class OutputPaths:
     summary: Path
     overlay: Path
     work: Path
+    trace: Path
+    """The picture of where the time went, where it was asked for; a .json is beside it."""
 
     @classmethod
     def of(cls, folder: Path, slide_id: str) -> OutputPaths:
@@ -38,13 +40,14 @@ class OutputPaths:
             summary=folder / f"{slide_id}.summary.json",
             overlay=folder / f"{slide_id}.overlay.png",
             work=folder / f"{slide_id}.wsiseg-work",
+            trace=folder / f"{slide_id}.trace.png",
         )
 
     def check_apart_from(self, *inputs: Path) -> None:
         """Raise UsageError where an output is, holds or lies in an input."""
         for given in inputs:
             source = given.resolve()
-            for output in (self.store, self.summary, self.overlay, self.work):
+            for output in (self.store, self.summary, self.overlay, self.work, self.trace):
                 path = output.resolve()
                 inside = source.is_dir() and path.is_relative_to(source)
                 if path == source or inside or source.is_relative_to(path):

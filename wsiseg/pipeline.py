@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsiseg.exports.summary import write_json
+from wsiseg.exports.trace_picture import draw_trace
 from wsiseg.models import Model, load_model
 from wsiseg.output import OutputPaths
 from wsiseg.plan import RunPlan, make_plan
@@ -27,6 +29,7 @@ from wsiseg.run_record import local_files
 from wsiseg.slide_run import SlideRun
 from wsiseg.slides import open_slide, slide_id
 from wsiseg.store_run import Progress
+from wsiseg.trace import NO_TRACE, Trace
 
 NOT_DIAGNOSTIC = "Not for diagnostic use."
 
@@ -56,12 +59,15 @@ def segment_slide(
         paths.check_apart_from(*local_files(slide))
         if options.tissue not in ("auto", "none"):
             paths.check_apart_from(Path(options.tissue))
-        model = options.model if isinstance(options.model, Model) else load_model(options.model)
-        plan = make_plan(slide, model, options)
+        trace = Trace() if options.trace else NO_TRACE
+        slide.trace = trace
+        with trace.span("plan"):
+            model = options.model if isinstance(options.model, Model) else load_model(options.model)
+            plan = make_plan(slide, model, options)
         notice = plan.card.summary
         if "not for diagnos" not in notice.lower():
             notice = f"{notice} {NOT_DIAGNOSTIC}"
-        return write_result(
+        result = write_result(
             paths,
             plan,
             lambda store, journal: make_run(plan, store, journal, progress),
@@ -73,3 +79,8 @@ def segment_slide(
             overwrite=options.overwrite,
             started=started,
         )
+    if isinstance(trace, Trace) and not result.was_finished:
+        account = trace.account()
+        write_json(paths.trace.with_suffix(".json"), account)
+        draw_trace(paths.trace, account, f"{result.summary['slide']}: {plan.card.name}")
+    return result

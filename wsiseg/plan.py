@@ -21,7 +21,7 @@ from wsiseg.predict_record import prediction_record
 from wsiseg.pyramid.store import CHUNK_PX, StoreLayout
 from wsiseg.slides import brightfield_warning, resolve_mpp
 from wsiseg.slides.slide import Slide
-from wsiseg.tiling.frame import Frame, check_resolution, check_size, frame_at, image_frame_for
+from wsiseg.tiling.frame import WHOLE_WITHIN, Frame, check_resolution, check_size, frame_at, image_frame_for
 from wsiseg.tiling.grid import TileGrid
 from wsiseg.tiling.tissue import TissueMask, all_tissue, find_tissue
 from wsiseg.tiling.tissue_file import file_sha256, read_tissue_file
@@ -105,7 +105,7 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
             raise UsageError(f"model {card.name}: its card has no mpp")
         mpp = resolve_mpp(slide, options.slide_mpp)
         warnings += [text for text in (brightfield_warning(slide), check_resolution(mpp, card.mpp)) if text]
-        frame = frame_at(slide.levels[0], mpp, card.mpp)
+        frame = frame_at(slide.levels[0], mpp, card.mpp, whole_within=WHOLE_WITHIN)
         image_frame = image_frame_for(slide, mpp, frame, options.image_mpp)
         shrink = 1
     check_size(slide, frame)

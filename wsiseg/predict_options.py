@@ -39,5 +39,7 @@ class PredictOptions:
     """Also write the confidence of every label, as a second pyramid."""
     workers: int | None = None
     """Blocks in work at once; None fits the machine. Does not change a byte of the result."""
+    trace: bool = False
+    """Also write where the time went, as `<id>.trace.json` and `.png`. Moves no byte of the result."""
     overwrite: bool = False
     """Start over even where the output exists."""

@@ -15,7 +15,7 @@ from wsiseg.slides.slide import Slide
 from wsiseg.tiling.frame import Frame
 from wsiseg.tiling.grid import TileGrid
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
 CARD_TALK = {
     "scores", "scores_note", "licence", "source", "source_sha256", "training_data", "temperature",
     "temperature_note", "weights_sha256",

@@ -58,7 +58,7 @@ class PredictedSlide:
         grid = self.plan.grid
         tiles = [tile for tile in grid.tiles(block) if wanted[tile.slices_in(block)].any()]
         tissue = self.plan.tissue.pixels(block)
-        return stitch_block(block, tiles, self._segment_tile, tissue, None).labels
+        return stitch_block(block, tiles, lambda all_of: map(self._segment_tile, all_of), tissue, None).labels
 
     def picture(self, region: Region) -> NDArray[np.uint8]:
         """Return RGB (rows, columns, 3)."""

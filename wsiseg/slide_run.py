@@ -1,17 +1,29 @@
-"""The work on one slide: blocks of labels that a network makes, each written by one task."""
+"""The work on one slide: blocks of labels that a network makes, each written by one task.
+
+A task has its block's tiles read and segmented by the run's tile threads: as many as the network takes at
+once, and one more that reads meanwhile. So the network has work whether there is one block or a thousand,
+and what is in memory is one tile per tile thread and one block per task.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 from wsiseg.geometry import Region
-from wsiseg.inference.runtime import Runtime, build_runtime
+from wsiseg.inference.runtime import KEEPER, Runtime, usable_cpus
 from wsiseg.plan import RunPlan
 from wsiseg.pyramid.journal import TaskLog
 from wsiseg.pyramid.store import ResultStore
 from wsiseg.stitching.kernel import SegmentedTile, crop_tile, stitch_block
 from wsiseg.store_run import Progress, StoreRun
+
+MOST_STREAMS = 4
+"""Tiles in the network at once: each stream has activations of its own, about 0.15 GB for a default tile."""
+READING_AHEAD = 1
+"""Tile threads more than streams."""
 
 
 class SlideRun(StoreRun):
@@ -24,6 +36,19 @@ class SlideRun(StoreRun):
         self.plan = plan
         self._runtime: Runtime | None = None
         self._runtime_lock = threading.Lock()
+        self._streams = 1
+        self._turns = threading.Semaphore(1)
+        self._tile_threads: ThreadPoolExecutor | None = None
+
+    def compute(self, workers: int | None) -> None:
+        """See `StoreRun.compute`; `workers` also bounds the tiles in the network."""
+        self._streams = min(MOST_STREAMS, usable_cpus(), workers or MOST_STREAMS)
+        threads = ThreadPoolExecutor(self._streams + READING_AHEAD, thread_name_prefix="wsiseg-tile")
+        self._tile_threads = threads
+        try:
+            super().compute(workers)
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
 
     def _tiles(self, block: Region) -> list[Region]:
         """Return the tiles of a block that the network has to see."""
@@ -42,21 +67,45 @@ class SlideRun(StoreRun):
     def _label_block(self, row: int, column: int) -> None:
         """Read, segment, stitch and write one block of label level 0."""
         block = self.plan.grid.block(row, column)
-        made = stitch_block(
-            block,
-            self._tiles(block),
-            self._segment_tile,
-            self.plan.tissue.pixels(block),
-            self.plan.inside(block),
-            with_confidence=self.plan.layout.confidence is not None,
-        )
+        with self._trace.span("stitch"):
+            made = stitch_block(
+                block,
+                self._tiles(block),
+                self._segment,
+                self.plan.tissue.pixels(block),
+                self.plan.inside(block),
+                with_confidence=self.plan.layout.confidence is not None,
+            )
         self._write_labels((0, row, column), made.labels, made.confidence, counts=asdict(made.counts))
+
+    def _segment(self, tiles: list[Region]) -> Iterable[SegmentedTile]:
+        """Have tiles segmented by the tile threads, or by this one where there are none."""
+        if self._tile_threads is None:
+            return map(self._segment_tile, tiles)
+        return self._waited_for(self._tile_threads.map(self._segment_tile, tiles))
+
+    def _waited_for(self, tiles: Iterator[SegmentedTile]) -> Iterator[SegmentedTile]:
+        """Yield the same, and let the trace tell waiting from work."""
+        while True:
+            with self._trace.span("wait for tiles"):
+                tile = next(tiles, None)
+            if tile is None:
+                return
+            yield tile
 
     def _segment_tile(self, tile: Region) -> SegmentedTile:
         """Read one tile with its halo and let the network speak."""
         halo_px = self.plan.grid.halo_px
-        rgb, missing = self.label_reader.read(self.plan.grid.tile_input(tile))
-        said = self._network().predict(rgb[None])
+        with self._trace.span("tile"):
+            rgb, missing = self.label_reader.read(self.plan.grid.tile_input(tile))
+            network = self._network()
+            with self._trace.span("wait for the network"):
+                self._turns.acquire()
+            try:
+                with self._trace.span("network"):
+                    said = network.predict(rgb[None])
+            finally:
+                self._turns.release()
         self._advance(tile.area)
         return SegmentedTile(
             labels=crop_tile(said.labels[0], tile, halo_px),
@@ -66,12 +115,16 @@ class SlideRun(StoreRun):
 
     def _network(self) -> Runtime:
         """Build the runtime when the first tile needs it: a slide without tissue never does."""
-        with self._runtime_lock:
+        with self._trace.span("wait for the network"), self._runtime_lock:
             if self._runtime is None:
-                self._runtime = build_runtime(
-                    self.plan.choice,
-                    self.plan.model,
-                    self.plan.grid.input_shape,
-                    confidence=self.plan.layout.confidence is not None,
-                )
+                with self._trace.span("compile"):
+                    self._runtime = KEEPER.get(
+                        self.plan.choice,
+                        self.plan.model,
+                        self.plan.grid.input_shape,
+                        self._streams,
+                        confidence=self.plan.layout.confidence is not None,
+                    )
+                self._turns = threading.Semaphore(self._runtime.streams)
+                self._trace.note("streams", self._runtime.streams)
             return self._runtime

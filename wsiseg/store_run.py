@@ -102,6 +102,7 @@ class StoreRun:
         self.journal = journal
         self.label_reader = FrameReader(plan.slide, plan.frame, plan.outside)
         self._image_reader = FrameReader(plan.slide, plan.image_frame, plan.outside)
+        self._trace = plan.slide.trace
         self._progress = progress
         self._progress_lock = threading.Lock()
         self._done_px = 0
@@ -238,13 +239,13 @@ class StoreRun:
     def _image_cell(self, row: int, column: int) -> None:
         """Read and write one cell of the finest stored image level; what is unread is hatched."""
         at = self.target.layout.cell("image", 0, row, column)
-        rgb, unread = self._image_reader.read(at)
+        with self._trace.span("image"):
+            rgb, unread = self._image_reader.read(at)
         if unread is not None:
             rows, columns = np.ogrid[at.y : at.bottom, at.x : at.right]
             stripe = ((rows + columns) // HATCH_PX) % 2
             rgb[unread] = np.array(UNREAD_HATCH, np.uint8)[stripe[unread]]
-        written = self.store.write("image", 0, row, column, rgb.transpose(2, 0, 1))
-        self.journal.done(task_name("image", (0, row, column)), bytes=written)
+        self._write_image((0, row, column), rgb.transpose(2, 0, 1))
 
     def _halved_cell(self, kind: Kind, cell: Cell) -> None:
         """Make one cell of a coarser level from the finer level in the store."""
@@ -253,22 +254,29 @@ class StoreRun:
         at = layout.cell(kind, level, row, column)
         rows, columns = layout.levels(kind)[level - 1]
         under = Region(2 * at.x, 2 * at.y, 2 * at.width, 2 * at.height).intersect(Region(0, 0, columns, rows))
-        finer = self.store.read(kind, level - 1, under)
-        if kind == "label":
+        with self._trace.span("halve"):
+            finer = self.store.read(kind, level - 1, under)
+            if kind == "image":
+                self._write_image(cell, halve_image(finer))
+                return
             doubt = self.store.read("confidence", level - 1, under) if layout.confidence else None
             self._write_labels(cell, halve_labels(finer), None if doubt is None else halve_confidence(doubt))
-        else:
-            written = self.store.write(kind, level, row, column, halve_image(finer))
-            self.journal.done(task_name(kind, cell), bytes=written)
+
+    def _write_image(self, cell: Cell, pixels: NDArray[np.uint8]) -> None:
+        """Write one cell of the image (3, rows, columns)."""
+        with self._trace.span("write"):
+            written = self.store.write("image", *cell, pixels)
+            self.journal.done(task_name("image", cell), bytes=written)
 
     def _write_labels(
         self, cell: Cell, labels: Labels, confidence: Values | None = None, **facts: Any
     ) -> None:
         """Write one cell of labels, and of confidences where they are asked for, as one task."""
-        written = self.store.write("label", *cell, labels)
-        if confidence is not None:
-            written += self.store.write("confidence", *cell, confidence)
-        self.journal.done(task_name("label", cell), bytes=written, **facts)
+        with self._trace.span("write"):
+            written = self.store.write("label", *cell, labels)
+            if confidence is not None:
+                written += self.store.write("confidence", *cell, confidence)
+            self.journal.done(task_name("label", cell), bytes=written, **facts)
 
 
 def _halved(area: Region, level: int, levels: list[tuple[int, int]]) -> Region:

@@ -10,7 +10,13 @@ from small_models import integer_model
 
 from wsiseg.class_map import TISSUE8
 from wsiseg.errors import UsageError
-from wsiseg.inference.runtime import build_runtime, choose_runtime
+from wsiseg.inference.runtime import (
+    CPUS_VARIABLE,
+    FIXED_THREADS,
+    RuntimeKeeper,
+    build_runtime,
+    choose_runtime,
+)
 from wsiseg.models import Model, load_model
 from wsiseg.models.normalise import Segmenter
 from wsiseg.phantom.generate import generate_phantom
@@ -36,7 +42,7 @@ def expected(model, tissue):
 
 
 def choices():
-    for name in ("torch", "openvino"):
+    for name in ("torch", "openvino", "onnxruntime"):
         for precision in ("fp32", "bf16"):
             try:
                 yield choose_runtime(name, precision, "cpu")
@@ -96,9 +102,11 @@ def test_openvino_repeats_to_the_bit_over_calls_threads_and_builds(model, tissue
     with ThreadPoolExecutor(4) as pool:
         for again in pool.map(lambda _: first.predict(tissue).labels, range(6)):
             np.testing.assert_array_equal(again, labels)
-    np.testing.assert_array_equal(
-        build_runtime(choice, model, SHAPE, threads=2).predict(tissue).labels, labels
-    )
+    second = build_runtime(choice, model, SHAPE, threads=2, streams=2)
+    assert second.streams == 2
+    with ThreadPoolExecutor(3) as pool:
+        for again in pool.map(lambda _: second.predict(tissue).labels, range(4)):
+            np.testing.assert_array_equal(again, labels)
 
 
 def test_calls_from_threads_do_not_mix():
@@ -116,12 +124,56 @@ def test_auto_takes_openvino_on_the_cpu():
     choice = choose_runtime(device="cpu")
     assert choice.name == "openvino"
     assert choice.precision in ("bf16", "fp32")
+    assert choice.threads is None  # its sums are the same on any number
+
+
+def test_what_depends_on_the_threads_is_fixed_with_them(monkeypatch):
+    """And is the same number on every machine, whatever it may use of it."""
+    for cpus in ("1", "64"):
+        monkeypatch.setenv(CPUS_VARIABLE, cpus)
+        assert choose_runtime("torch", "fp32", "cpu").threads == FIXED_THREADS
+        assert choose_runtime("onnxruntime", device="cpu").threads == FIXED_THREADS
+
+
+def test_the_last_runtime_is_kept_while_nothing_changes():
+    keeper = RuntimeKeeper()
+    choice = choose_runtime("torch", "fp32", "cpu")
+    first = keeper.get(choice, integer_model(), (64, 64), 1, confidence=False)
+    assert keeper.get(choice, integer_model(), (64, 64), 1, confidence=False) is first
+    trained = integer_model()
+    with torch.no_grad():
+        trained.network.fine += 1  # the card says the same as before
+    others = [
+        (trained, (64, 64), False),
+        (integer_model(), (64, 128), False),
+        (integer_model(), (64, 64), True),
+        (integer_model(temperature=2.0), (64, 64), True),
+    ]
+    for model, shape, confidence in others:
+        other = keeper.get(choice, model, shape, 1, confidence=confidence)
+        assert other is not first
+        first = other
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_what_is_for_the_cpu_is_not_taken_for_cuda(name, monkeypatch):
+    monkeypatch.setattr("wsiseg.inference.runtime._cuda", lambda: True)
+    with pytest.raises(UsageError, match=f"--runtime {name} runs on the CPU"):
+        choose_runtime(name, device="cuda")
+    assert choose_runtime(name).device == "cpu"
+
+
+def test_a_precision_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(UsageError, match="onnxruntime on this cpu computes in fp32"):
+        choose_runtime("onnxruntime", "bf16", "cpu")
+    with pytest.raises(UsageError, match="fp16: torch on this cpu computes in"):
+        choose_runtime("torch", "fp16", "cpu")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "abacus"}, "unknown runtime 'abacus': expected one of auto, openvino, torch"),
+        ({"name": "abacus"}, "unknown runtime 'abacus': expected one of auto, onnxruntime, openvino, torch"),
         ({"precision": "fp4"}, "unknown precision"),
         ({"device": "tpu"}, "unknown device"),
     ],

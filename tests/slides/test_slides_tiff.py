@@ -357,9 +357,9 @@ def test_halo_reads_do_not_decode_twice(tmp_path: Path, monkeypatch: pytest.Monk
     decoded: list[int] = []
     original = TiledTiffSlide._decode_data
 
-    def counting(self: TiledTiffSlide, file: Any, level: Any, index: int) -> Any:
+    def counting(self: TiledTiffSlide, file: Any, level: Any, index: int, *rest: Any) -> Any:
         decoded.append(index)
-        return original(self, file, level, index)
+        return original(self, file, level, index, *rest)
 
     monkeypatch.setattr(TiledTiffSlide, "_decode_data", counting)
     with TiledTiffSlide(path) as slide:

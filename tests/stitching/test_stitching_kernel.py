@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 
 from wsiseg.geometry import Region
@@ -26,7 +28,7 @@ def test_every_pixel_is_accounted_for_once():
             labels_of(tile).labels, unread, random.integers(3, 256, tile.shape).astype(np.uint8)
         )
 
-    made = stitch_block(BLOCK, TILES, segment, tissue, inside, with_confidence=True)
+    made = stitch_block(BLOCK, TILES, partial(map, segment), tissue, inside, with_confidence=True)
     labels, counts, values = made.labels, made.counts, made.confidence
     total = sum(counts.predicted.values()) + counts.no_tissue + counts.unread + counts.not_analysed
     assert total == BLOCK.area
@@ -43,7 +45,7 @@ def test_every_pixel_is_accounted_for_once():
     spoken = values >= 3
     assert {label: sum(said.histogram) for label, said in counts.confidence.items()} == counts.predicted
     assert sum(said.total for said in counts.confidence.values()) == values[spoken].sum(dtype=np.int64)
-    without = stitch_block(BLOCK, TILES, segment, tissue, inside)
+    without = stitch_block(BLOCK, TILES, partial(map, segment), tissue, inside)
     np.testing.assert_array_equal(without.labels, labels)
     assert without.confidence is None
     assert without.counts.predicted == counts.predicted
@@ -68,7 +70,7 @@ def test_tiles_without_wanted_pixels_are_never_segmented():
         asked.append(tile)
         return labels_of(tile)
 
-    stitch_block(BLOCK, TILES, segment, tissue, None)
+    stitch_block(BLOCK, TILES, partial(map, segment), tissue, None)
     assert asked == [TILES[1]]
 
 

@@ -23,7 +23,7 @@ def demo(
 
     The slide is drawn by a program: it looks like stained breast tissue, and belongs to nobody.
     """
-    from wsiseg.cli.predict import predict_one, report
+    from wsiseg.cli.predict import predict_one, report, warn
     from wsiseg.phantom.parameters import HELD_OUT_RANGES
     from wsiseg.phantom.slide_file import write_phantom_slide
     from wsiseg.predict_options import PredictOptions
@@ -35,6 +35,7 @@ def demo(
         slide, seed=seed, width_px=WIDTH_PX, height_px=HEIGHT_PX, mpp=MPP, ranges=HELD_OUT_RANGES
     )
     result = predict_one(str(slide), output, PredictOptions(overwrite=True), show_progress=True)
+    warn(result)
     report(result)
     typer.echo(f"Look at {result.overlay}")
     raise typer.Exit(result.exit_code)

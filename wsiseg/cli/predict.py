@@ -49,10 +49,10 @@ def predict(
     ] = "auto",
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
     runtime: Annotated[
-        str, typer.Option(metavar="auto|openvino|torch", help="What runs the network.")
+        str, typer.Option(metavar="auto|openvino|onnxruntime|torch", help="What runs the network.")
     ] = "auto",
     precision: Annotated[
-        str, typer.Option(metavar="auto|bf16|fp32", help="Arithmetic of the network.")
+        str, typer.Option(metavar="auto|bf16|fp16|fp32", help="Arithmetic of the network.")
     ] = "auto",
     ngff: Annotated[str, typer.Option(metavar="0.5|0.4", help="OME-NGFF version to write.")] = "0.5",
     image_mpp: Annotated[float, typer.Option(help="um per pixel of the image stored with the labels.")] = 4.0,
@@ -63,6 +63,9 @@ def predict(
         list[str] | None,
         typer.Option(metavar="FORMAT", help=f"Also export each result: {KINDS}. May be repeated."),
     ] = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Also write where the time went: ID.trace.json and .png.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over where a result exists.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Put the summary on stdout, and nothing else.")
@@ -102,6 +105,7 @@ def predict(
         ngff="0.4" if ngff == "0.4" else "0.5",
         image_mpp=image_mpp,
         confidence=confidence,
+        trace=trace,
         overwrite=overwrite,
     )
     talk = not quiet and not as_json
@@ -119,7 +123,7 @@ def predict(
             continue
         codes.append(result.exit_code)
         summaries.append(result.summary)
-        _warn(result)
+        warn(result)
         if talk:
             report(result, exported, verbose=verbose)
     if as_json:
@@ -195,7 +199,8 @@ def report(result: SlideResult, exported: Sequence[Path] = (), *, verbose: bool 
     console.print(summary["notice"], markup=False, soft_wrap=True)
 
 
-def _warn(result: SlideResult) -> None:
+def warn(result: SlideResult) -> None:
+    """Say on stderr what the summary warns of."""
     for warning in result.summary["warnings"]:
         sys.stderr.write(f"wsiseg: warning: {result.summary['slide']}: {warning}\n")
 

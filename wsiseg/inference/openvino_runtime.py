@@ -6,8 +6,8 @@ another way into the graph changes a label in a thousand, so this way is part of
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING
+from queue import LifoQueue
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ TRACE_PX = 256
 
 
 class OpenVinoRuntime:
-    """A network compiled for one input shape."""
+    """A network compiled for one input shape; its streams share the weights, and the threads between them."""
 
     name = "openvino"
 
@@ -33,52 +33,64 @@ class OpenVinoRuntime:
         batch: int,
         precision: str,
         threads: int,
+        streams: int = 1,
         *,
         confidence: bool = False,
     ) -> None:
         import openvino
-        import torch
-
-        from wsiseg.models.normalise import Segmenter, shrink_of
-        from wsiseg.models.quiet import quiet_torchscript
 
         self.precision = precision
-        shape = (batch, *tile_shape, 3)
-        segmenter = Segmenter(model, confidence=confidence).eval()
-        # Tracing runs the module once: on a small picture, or its activations would be the run's peak memory.
-        step = model.network.input_multiple * shrink_of(model.card)
-        small = (1, *(min(side, TRACE_PX // step * step or side) for side in tile_shape), 3)
-        with quiet_torchscript():
-            example = torch.zeros(small, dtype=torch.uint8)
-            graph = openvino.convert_model(segmenter, example_input=example, input=[(-1, -1, -1, 3)])
-        graph.reshape(list(shape))
-        for output in graph.outputs:
-            made = tuple(output.get_partial_shape().to_shape())
-            if made != shape[:3]:
-                raise WsisegError(
-                    f"OpenVINO made an output of {made} from an input of {shape}: use --runtime torch"
-                )
-        self._compiled = openvino.Core().compile_model(
+        self.streams = max(1, min(streams, threads))
+        graph = convert(model, (batch, *tile_shape, 3), confidence=confidence)
+        compiled = openvino.Core().compile_model(
             graph,
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
-                "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": 1,
+                "NUM_STREAMS": self.streams,
             },
         )
-        # One request: its activations exist once, and calls would share the one stream anyway.
-        self._request = self._compiled.create_infer_request()
-        self._turn = threading.Lock()
+        # One request per stream, the last one used first: its activations are still in the cache.
+        self._idle: LifoQueue[Any] = LifoQueue()
+        for _ in range(self.streams):
+            self._idle.put(compiled.create_infer_request())
         self._outputs = range(len(graph.outputs))
 
     def predict(self, tiles: NDArray[np.uint8]) -> Prediction:
         """See `Runtime.predict`."""
-        with self._turn:
-            self._request.infer([np.ascontiguousarray(tiles)], share_inputs=True)
-            made = [self._request.get_output_tensor(index).data.copy() for index in self._outputs]
+        request = self._idle.get()
+        try:
+            request.infer([np.ascontiguousarray(tiles)], share_inputs=True)
+            made = [request.get_output_tensor(index).data.copy() for index in self._outputs]
+        finally:
+            self._idle.put(request)
         return Prediction(*made)
+
+
+def convert(model: Model, shape: tuple[int, ...], *, confidence: bool = False) -> Any:
+    """Return the graph of a model for inputs of one shape (N, rows, columns, 3)."""
+    import openvino
+    import torch
+
+    from wsiseg.models.normalise import Segmenter, shrink_of
+    from wsiseg.models.quiet import quiet_torchscript
+
+    segmenter = Segmenter(model, confidence=confidence).eval()
+    # Tracing runs the module once: on a small picture, or its activations would be the run's peak memory.
+    step = model.network.input_multiple * shrink_of(model.card)
+    small = (1, *(min(side, TRACE_PX // step * step or side) for side in shape[1:3]), 3)
+    with quiet_torchscript():
+        example = torch.zeros(small, dtype=torch.uint8)
+        graph = openvino.convert_model(segmenter, example_input=example, input=[(-1, -1, -1, 3)])
+    graph.reshape(list(shape))
+    for output in graph.outputs:
+        made = tuple(output.get_partial_shape().to_shape())
+        if made != shape[:3]:
+            raise WsisegError(
+                f"OpenVINO made an output of {made} from an input of {shape}: use --runtime torch"
+            )
+    return graph
 
 
 def version() -> str:

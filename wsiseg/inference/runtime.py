@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
@@ -15,11 +17,19 @@ from wsiseg.errors import UsageError, choose
 if TYPE_CHECKING:
     from wsiseg.models import Model
 
-RUNTIMES = ("openvino", "torch")
-PRECISIONS = ("bf16", "fp32")
+RUNTIMES = ("openvino", "onnxruntime", "torch")
+"""Those for the CPU, the fastest first; torch is also the one for CUDA."""
+PRECISIONS = ("bf16", "fp16", "fp32")
 DEVICES = ("auto", "cpu", "cuda")
 CPUS_VARIABLE = "WSISEG_CPUS"
 """Environment variable: CPUs of this process, where several share a machine."""
+FIXED_THREADS = 2
+"""Of a call, where the last bits of its sums depend on their number: the same on every machine."""
+HOW_TO_INSTALL = {
+    "openvino": "pip install openvino",
+    "onnxruntime": "pip install 'wsiseg[export]'",
+    "torch": "pip install torch",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,8 @@ class Runtime(Protocol):
 
     name: str
     precision: str
+    streams: int
+    """Calls that run at once; more wait for their turn."""
 
     def predict(self, tiles: NDArray[np.uint8]) -> Prediction:
         """Return the labels of RGB tiles (N, rows, columns, 3) uint8 of the shape that this was built for."""
@@ -51,13 +63,15 @@ class RuntimeChoice:
     precision: str
     device: str
     version: str
+    threads: int | None = None
+    """CPUs of a call, where the last bits of its sums depend on it; None where they do not."""
 
 
 def choose_runtime(name: str = "auto", precision: str = "auto", device: str = "auto") -> RuntimeChoice:
     """Settle on a runtime, a precision and a device for this machine.
 
-    `auto` takes the GPU where torch sees one, else OpenVINO where it is installed, else torch; and
-    bfloat16 where the processor computes in it. Raises UsageError for a combination that cannot run here.
+    `auto` takes the GPU where torch sees one, else the first of RUNTIMES that is installed; and half
+    precision where the processor computes in it. Raises UsageError for a combination that cannot run here.
     """
     for what, value, valid in (
         ("runtime", name, ("auto", *RUNTIMES)),
@@ -67,32 +81,43 @@ def choose_runtime(name: str = "auto", precision: str = "auto", device: str = "a
         if value not in valid:
             raise UsageError(choose(what, value, valid))
     if device == "auto":
-        device = "cuda" if name != "openvino" and _cuda() else "cpu"
+        device = "cuda" if name in ("auto", "torch") and _cuda() else "cpu"
     elif device == "cuda" and not _cuda():
         raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu")
     if name == "auto":
-        name = "openvino" if device == "cpu" and find_spec("openvino") else "torch"
-    if name == "openvino":
-        if device == "cuda":
-            raise UsageError("--runtime openvino runs on the CPU; use --runtime torch with --device cuda")
-        if not find_spec("openvino"):
-            raise UsageError(
-                "--runtime openvino: not installed; pip install openvino, or use --runtime torch"
-            )
-        from wsiseg.inference import openvino_runtime as home
-
-        native = home.has_bf16()
-        version = home.version()
-    else:
-        import torch
-
-        native = device == "cuda" or _torch_bf16()
-        version = str(torch.__version__)
+        name = "torch" if device == "cuda" else next(name for name in RUNTIMES if find_spec(name))
+    if device == "cuda" and name != "torch":
+        raise UsageError(f"--runtime {name} runs on the CPU; use --runtime torch with --device cuda")
+    if not find_spec(name):
+        raise UsageError(f"--runtime {name}: not installed; {HOW_TO_INSTALL[name]}, or use --runtime torch")
+    native, version = _abilities(name, device)
     if precision == "auto":
-        precision = "bf16" if native else "fp32"
-    elif precision == "bf16" and not native:
-        raise UsageError("--precision bf16: this machine does not compute in bfloat16; use --precision fp32")
-    return RuntimeChoice(name, precision, device, version)
+        precision = native[0]
+    elif precision not in native:
+        raise UsageError(
+            f"--precision {precision}: {name} on this {device} computes in {' or '.join(native)}; "
+            f"use one of them"
+        )
+    fixed = FIXED_THREADS if device == "cpu" and name != "openvino" else None
+    return RuntimeChoice(name, precision, device, version, fixed)
+
+
+def _abilities(name: str, device: str) -> tuple[tuple[str, ...], str]:
+    """Return the precisions that a runtime computes in here, the fastest first, and its version."""
+    if name == "openvino":
+        from wsiseg.inference import openvino_runtime
+
+        return ("bf16", "fp32") if openvino_runtime.has_bf16() else ("fp32",), openvino_runtime.version()
+    if name == "onnxruntime":
+        from wsiseg.inference import onnx_runtime
+
+        return ("fp32",), onnx_runtime.version()
+    import torch
+
+    version = str(torch.__version__)
+    if device == "cuda":
+        return ("bf16", "fp16", "fp32") if torch.cuda.is_bf16_supported() else ("fp16", "fp32"), version
+    return ("bf16", "fp32") if _torch_bf16() else ("fp32",), version
 
 
 def build_runtime(
@@ -101,18 +126,74 @@ def build_runtime(
     tile_shape: tuple[int, int],
     batch: int = 1,
     threads: int | None = None,
+    streams: int = 1,
     *,
     confidence: bool = False,
 ) -> Runtime:
-    """Build the chosen runtime for inputs of (batch, *tile_shape, 3); a call uses at most `threads` CPUs."""
-    threads = threads or usable_cpus()
+    """Build the chosen runtime for inputs of (batch, *tile_shape, 3).
+
+    `streams` calls run at once where the runtime can, and share `threads` CPUs; neither moves a byte
+    unless the choice says so (`RuntimeChoice.threads`).
+    """
+    threads = threads or choice.threads or usable_cpus()
     if choice.name == "openvino":
         from wsiseg.inference.openvino_runtime import OpenVinoRuntime
 
-        return OpenVinoRuntime(model, tile_shape, batch, choice.precision, threads, confidence=confidence)
+        return OpenVinoRuntime(
+            model, tile_shape, batch, choice.precision, threads, streams, confidence=confidence
+        )
+    if choice.name == "onnxruntime":
+        from wsiseg.inference.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(model, tile_shape, batch, threads, streams, confidence=confidence)
+    if choice.device == "cuda":
+        from wsiseg.inference.cuda_runtime import CudaRuntime
+
+        return CudaRuntime(model, tile_shape, batch, choice.precision, streams, confidence=confidence)
     from wsiseg.inference.torch_runtime import TorchRuntime
 
-    return TorchRuntime(model, choice.precision, choice.device, threads, confidence=confidence)
+    return TorchRuntime(model, choice.precision, threads, confidence=confidence)
+
+
+class RuntimeKeeper:
+    """Keeps the runtime that was built last: the next slide of a batch mostly needs the same one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: tuple[object, ...] | None = None
+        self._runtime: Runtime | None = None
+
+    def get(
+        self,
+        choice: RuntimeChoice,
+        model: Model,
+        tile_shape: tuple[int, int],
+        streams: int,
+        *,
+        confidence: bool,
+    ) -> Runtime:
+        """Return the runtime for all this, built where the kept one is another."""
+        key = (choice, model_digest(model), tile_shape, streams, confidence, usable_cpus())
+        with self._lock:
+            if self._runtime is None or self._key != key:
+                self._key = self._runtime = None  # before the next is built: both need memory
+                self._runtime = build_runtime(
+                    choice, model, tile_shape, streams=streams, confidence=confidence
+                )
+                self._key = key
+            return self._runtime
+
+
+KEEPER = RuntimeKeeper()
+"""Of this process."""
+
+
+def model_digest(model: Model) -> str:
+    """Return the SHA-256 of a model as it is now: its card, its modules, and every tensor."""
+    digest = hashlib.sha256(f"{model.card.model_dump_json()}{model.network!r}".encode())
+    for name, tensor in sorted(model.network.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def usable_cpus() -> int:

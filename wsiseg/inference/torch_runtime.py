@@ -1,4 +1,4 @@
-"""Torch itself, on the CPU or a CUDA device."""
+"""Torch itself, on the CPU: the reference that the other runtimes are compared with."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ class TorchRuntime:
     """A network in evaluation mode, channels last; calls take turns, so a tile's result is repeatable."""
 
     name = "torch"
+    streams = 1
 
-    def __init__(
-        self, model: Model, precision: str, device: str, threads: int, *, confidence: bool = False
-    ) -> None:
+    def __init__(self, model: Model, precision: str, threads: int, *, confidence: bool = False) -> None:
         import torch
 
         from wsiseg.models.normalise import Segmenter
 
         self.precision = precision
-        self._device = torch.device(device)
         self._threads = threads
-        segmenter = Segmenter(model, confidence=confidence).eval().to(self._device)
+        segmenter = Segmenter(model, confidence=confidence).eval()
         # torch's stubs leave memory_format out
         self._segmenter = segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._turn = threading.Lock()
@@ -41,10 +39,10 @@ class TorchRuntime:
         with (
             self._turn,
             torch.inference_mode(),
-            torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"),
+            torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"),
         ):
-            if self._device.type == "cpu" and torch.get_num_threads() != self._threads:
+            if torch.get_num_threads() != self._threads:
                 torch.set_num_threads(self._threads)
-            made = self._segmenter(torch.from_numpy(np.ascontiguousarray(tiles)).to(self._device))
+            made = self._segmenter(torch.from_numpy(np.ascontiguousarray(tiles)))
             parts = made if isinstance(made, tuple) else (made,)
-            return Prediction(*(part.cpu().numpy() for part in parts))
+            return Prediction(*(part.numpy() for part in parts))

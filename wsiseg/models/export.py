@@ -118,7 +118,24 @@ def exported_card(path: Path) -> ModelCard:
     return parse_card(text, path.name)
 
 
-def onnx_bytes(module: nn.Module, example: torch.Tensor, opset: int, card: ModelCard) -> bytes:
+def onnx_graph(model: Model, shape: tuple[int, ...], *, confidence: bool = False) -> bytes:
+    """Return an ONNX file, for inputs of one shape (N, rows, columns, 3), to be run here and now.
+
+    Outputs `labels` and, where asked for, `confidence`. Raises UsageError where onnx is not installed.
+    """
+    segmenter = Segmenter(model, confidence=confidence).eval()
+    outputs = ("labels", "confidence") if confidence else ("labels",)
+    example = torch.zeros(shape, dtype=torch.uint8)
+    return onnx_bytes(segmenter, example, DEFAULT_OPSET, model.card, outputs)
+
+
+def onnx_bytes(
+    module: nn.Module,
+    example: torch.Tensor,
+    opset: int,
+    card: ModelCard,
+    outputs: tuple[str, ...] = ("labels",),
+) -> bytes:
     """Return a module as ONNX, `image` to `labels`. Raises ModelRefusedError for another opset than asked."""
     onnx = _import_onnx()
     buffer = io.BytesIO()
@@ -129,7 +146,7 @@ def onnx_bytes(module: nn.Module, example: torch.Tensor, opset: int, card: Model
             (example,),
             buffer,  # type: ignore[arg-type]  # the older exporter takes a file; the stub knows only paths
             input_names=["image"],
-            output_names=["labels"],
+            output_names=list(outputs),
             opset_version=opset,
             dynamo=False,
         )

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.errors import SlideReadError
-from wsiseg.geometry import Region
+from wsiseg.geometry import Region, ceil_div
 from wsiseg.slides.masked import read_by_quarters
 from wsiseg.slides.slide import RGB, Level, SlideClosedError
+from wsiseg.trace import NO_TRACE, NoTrace
 
 WHITE = (255, 255, 255)
 
@@ -32,6 +33,7 @@ class SlideBase:
         self.objective_power: float | None = None
         self.background = WHITE
         self.warnings: tuple[str, ...] = ()
+        self.trace: NoTrace = NO_TRACE
         self._closed = False
 
     def read_region(self, level: int, region: Region) -> RGB:
@@ -41,13 +43,23 @@ class SlideBase:
             out[inside.slices_in(region)] = self._read_inside(level, inside)
         return out
 
-    def read_region_masked(self, level: int, region: Region) -> tuple[RGB, NDArray[np.bool_]]:
+    def reductions(self, level: int) -> tuple[int, ...]:
+        """See `Slide.reductions`."""
+        return ()
+
+    def read_region_masked(self, level: int, region: Region, by: int = 1) -> tuple[RGB, NDArray[np.bool_]]:
         """See `Slide.read_region_masked`."""
-        out, inside = self._prepare(level, region)
+        if by != 1 and by not in self.reductions(level):
+            raise ValueError(f"{self.name}: level {level} cannot be read {by} times smaller")
+        out, inside = self._prepare(level, region, by)
         unread = np.zeros(region.shape, dtype=np.bool_)
         if inside.area:
             where = inside.slices_in(region)
-            out[where], unread[where] = self._read_inside_masked(level, inside)
+            with self.trace.span("read"):
+                if by == 1:
+                    out[where], unread[where] = self._read_inside_masked(level, inside)
+                else:
+                    out[where], unread[where] = self._read_inside_reduced(level, inside, by)
         return out, unread
 
     def associated_images(self) -> Mapping[str, tuple[int, int]]:
@@ -84,7 +96,11 @@ class SlideBase:
         """Read the same with a mask, True where unread; backends that know their tiles replace this."""
         return read_by_quarters(self, level, inside)
 
-    def _prepare(self, level: int, region: Region) -> tuple[RGB, Region]:
+    def _read_inside_reduced(self, level: int, inside: Region, by: int) -> tuple[RGB, NDArray[np.bool_]]:
+        """Read a rectangle of the level made `by` times smaller; for backends that have `reductions`."""
+        raise NotImplementedError
+
+    def _prepare(self, level: int, region: Region, by: int = 1) -> tuple[RGB, Region]:
         self._check_open()
         if not 0 <= level < len(self.levels):
             raise ValueError(f"{self.name}: level {level}: expected 0 to {len(self.levels) - 1}")
@@ -93,7 +109,8 @@ class SlideBase:
                 f"{self.name}: region of {region.width} x {region.height} px: expected 0 or more"
             )
         out = np.empty((*region.shape, 3), dtype=np.uint8)
-        inside = region.intersect(self.levels[level].region)
+        whole = self.levels[level]
+        inside = region.intersect(Region(0, 0, ceil_div(whole.width_px, by), ceil_div(whole.height_px, by)))
         if inside != region:
             out[:] = self.background
         return out, inside

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from wsiseg.errors import SlideReadError
 from wsiseg.geometry import Region
+from wsiseg.trace import NoTrace
 
 RGB = NDArray[np.uint8]
 """(rows, columns, 3) uint8."""
@@ -55,6 +56,8 @@ class Slide(Protocol):
     """RGB of what lies outside the scanned area."""
     warnings: tuple[str, ...]
     """What a user should know about this file, one line each."""
+    trace: NoTrace
+    """What keeps account of the time of the run that reads it."""
 
     def read_region(self, level: int, region: Region) -> RGB:
         """Read a rectangle given in the level's own pixels.
@@ -65,8 +68,15 @@ class Slide(Protocol):
         """
         ...
 
-    def read_region_masked(self, level: int, region: Region) -> tuple[RGB, NDArray[np.bool_]]:
+    def reductions(self, level: int) -> tuple[int, ...]:
+        """Return the whole factors by which a level can be read smaller at less cost, besides 1."""
+        ...
+
+    def read_region_masked(self, level: int, region: Region, by: int = 1) -> tuple[RGB, NDArray[np.bool_]]:
         """Read as `read_region` does, and say what could not be decoded instead of raising.
+
+        With `by`, one of `reductions(level)`, the region is in pixels of `by` x `by` of the level's, and
+        each is about their mean.
 
         Returns the pixels and (region.height, region.width) bool, True where unread; unread pixels
         have the background colour. What counts as one unreadable piece is the file's tile or chunk,

@@ -86,8 +86,15 @@ def _keep(data: bytes, end: int) -> bytes:
     )
 
 
-def decode_jpeg(data: bytes, width: int, height: int) -> RGB:
-    """Decode a whole JPEG file of width x height px; premature ends and corrupt data are errors."""
+REDUCTIONS = (2, 4, 8)
+"""By which a JPEG can be shrunk while it is decoded: the blocks of 8 x 8 px take fewer coefficients."""
+
+
+def decode_jpeg(data: bytes, width: int, height: int, by: int = 1) -> RGB:
+    """Decode a whole JPEG file of width x height px; premature ends and corrupt data are errors.
+
+    `by` is one of REDUCTIONS, and divides both sides: the picture comes out that much smaller.
+    """
     import simplejpeg
 
     try:
@@ -96,9 +103,12 @@ def decode_jpeg(data: bytes, width: int, height: int) -> RGB:
             raise TileError(f"JPEG of {columns} x {rows} px, expected {width} x {height}")
         if colours not in ("YCbCr", "RGB"):
             raise TileError(f"JPEG with {colours} colours, expected YCbCr or RGB")
-        decoded: RGB = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
+        smallest = {"min_width": width // by, "min_height": height // by} if by > 1 else {}
+        decoded: RGB = simplejpeg.decode_jpeg(data, colorspace="RGB", min_factor=by, strict=True, **smallest)
     except ValueError as error:
         raise TileError(str(error)) from error
+    if decoded.shape[:2] != (height // by, width // by):
+        raise TileError(f"JPEG shrunk to {decoded.shape[1]} x {decoded.shape[0]} px by {by}")
     return decoded
 
 

@@ -94,3 +94,18 @@ def read_tiles(
             else:
                 pixels[where] = loaded[part.slices_in(tile)]
     return pixels, unread, first_reason
+
+
+def shrunk(tile: RGB, room: tuple[int, int], by: int) -> RGB:
+    """Return the mean of each `by` x `by` pixels of a tile that reaches beyond its level.
+
+    `room` is (width, height) of the part inside; beyond it the file may hold anything, so the last row
+    and column inside are repeated instead.
+    """
+    height, width = tile.shape[:2]
+    inside = tile[: room[1], : room[0]]
+    padding = ((0, height - inside.shape[0]), (0, width - inside.shape[1]), (0, 0))
+    whole = np.pad(inside, padding, mode="edge").reshape(height // by, by, width // by, by, 3)
+    total = whole.sum((1, 3), dtype=np.uint32)
+    mean: RGB = ((total + by * by // 2) // (by * by)).astype(np.uint8)
+    return mean

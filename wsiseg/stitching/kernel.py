@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -70,7 +70,7 @@ class StitchedBlock:
 def stitch_block(
     block: Region,
     tiles: list[Region],
-    segment_tile: Callable[[Region], SegmentedTile],
+    segment: Callable[[list[Region]], Iterable[SegmentedTile]],
     tissue: Mask,
     inside: Mask | None,
     *,
@@ -78,19 +78,18 @@ def stitch_block(
 ) -> StitchedBlock:
     """Fill one block from its tiles and apply the rules.
 
-    `tissue` and `inside` (the region of interest) are (block.height, block.width). `segment_tile` is only
-    called for tiles in which a pixel of tissue lies inside the region of interest. Order of the rules,
-    the strongest last: network, no tissue, unread, outside of the region of interest.
+    `tissue` and `inside` (the region of interest) are (block.height, block.width). `segment` gets
+    the tiles in which a pixel of tissue lies inside the region of interest, and gives what is known of
+    each, in their order. Order of the rules, the strongest last: network, no tissue, unread, outside of
+    the region of interest.
     """
     labels: Labels = np.full(block.shape, NO_TISSUE, np.uint8)
     values: Values | None = np.zeros(block.shape, np.uint8) if with_confidence else None
     unread = np.zeros(block.shape, bool)
     wanted = tissue if inside is None else tissue & inside
-    for tile in tiles:
+    tiles = [tile for tile in tiles if wanted[tile.slices_in(block)].any()]
+    for tile, made in zip(tiles, segment(tiles), strict=True):
         at = tile.slices_in(block)
-        if not wanted[at].any():
-            continue
-        made = segment_tile(tile)
         labels[at] = made.labels
         if values is not None and made.confidence is not None:
             values[at] = made.confidence

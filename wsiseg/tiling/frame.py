@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.errors import InputRefusedError, UsageError
-from wsiseg.geometry import Region
+from wsiseg.geometry import Region, ceil_div
 from wsiseg.slides.slide import RGB, Level, Slide
 from wsiseg.tiling.resample import area_any, area_mean, source_region
 
@@ -18,6 +18,9 @@ LEVEL_TOLERANCE = 0.005
 """A level at most this much coarser than the target still counts as fine enough."""
 COARSE_LIMIT = 0.25
 """A slide that is coarser than the network's mpp by more than this is refused."""
+WHOLE_WITHIN = 0.01
+"""A prediction is made at a whole number of slide pixels per label pixel where that is this near to the
+model's mpp: 0.998 um/px for a slide of 0.499. No network sees the difference; nothing has to be weighed."""
 STRIP_SOURCE_PX = 4_000_000
 """Source pixels read at once: bounds memory however far the slide's levels lie apart."""
 MAX_IMAGE_MPP = 32.0
@@ -50,10 +53,22 @@ class Frame:
         return Region(x, y, right - x, bottom - y).intersect(Region(0, 0, self.width_px, self.height_px))
 
 
-def frame_at(level_0: Level, slide_mpp: tuple[float, float], mpp: float) -> Frame:
-    """Return the frame of `mpp` um/px over a slide, or of the slide's own where that is coarser."""
-    own = (max(mpp, slide_mpp[0]), max(mpp, slide_mpp[1]))
-    factor = (own[0] / slide_mpp[0], own[1] / slide_mpp[1])
+def frame_at(
+    level_0: Level, slide_mpp: tuple[float, float], mpp: float, *, whole_within: float = 0.0
+) -> Frame:
+    """Return the frame of `mpp` um/px over a slide, or of the slide's own where that is coarser.
+
+    Where a whole number of slide pixels per pixel comes within the share `whole_within` of `mpp` on both
+    axes, the frame has that number, and the mpp that follows from it.
+    """
+    factor = (max(mpp / slide_mpp[0], 1.0), max(mpp / slide_mpp[1], 1.0))
+    whole = (float(round(factor[0])), float(round(factor[1])))
+    if all(abs(near - exact) <= whole_within * exact for near, exact in zip(whole, factor, strict=True)):
+        factor = whole
+        own = (factor[0] * slide_mpp[0], factor[1] * slide_mpp[1])
+    else:
+        own = (max(mpp, slide_mpp[0]), max(mpp, slide_mpp[1]))
+        factor = (own[0] / slide_mpp[0], own[1] / slide_mpp[1])
     return Frame(
         mpp=own,
         width_px=max(1, math.ceil(level_0.width_px / factor[0] - 1e-6)),
@@ -92,7 +107,7 @@ def image_frame_for(
         )
     if image_mpp > MAX_IMAGE_MPP:
         raise UsageError(f"--image-mpp {image_mpp:g}: expected at most {MAX_IMAGE_MPP:g} um/px")
-    return frame_at(slide.levels[0], slide_mpp, image_mpp)
+    return frame_at(slide.levels[0], slide_mpp, image_mpp, whole_within=WHOLE_WITHIN)
 
 
 def check_size(slide: Slide, label_frame: Frame) -> None:
@@ -111,15 +126,29 @@ def choose_level(levels: Sequence[Level], factor_l0: tuple[float, float]) -> int
     return max(fine, key=lambda number: levels[number].downsample, default=0)
 
 
+def choose_reduction(reductions: Sequence[int], factor: tuple[float, float]) -> int:
+    """Return the largest of these by which a level can be decoded smaller for a frame of this factor; or 1.
+
+    Only where a whole number of the smaller pixels makes a pixel of the frame: the mean of means is then the
+    mean. Otherwise pixels would be blurred where the two grids fall out of step (up to 7 grey levels).
+    """
+    return max(
+        (by for by in reductions if all((value / by).is_integer() for value in factor)),
+        default=1,
+    )
+
+
 class FrameReader:
-    """Reads rectangles of a frame from a slide's nearest finer level."""
+    """Reads rectangles of a frame from a slide's nearest finer level, decoded smaller where it can be."""
 
     def __init__(self, slide: Slide, frame: Frame, outside: tuple[int, int, int] | None = None) -> None:
         self.slide = slide
         self.frame = frame
         self.level = choose_level(slide.levels, frame.factor_l0)
         downsample = slide.levels[self.level].downsample
-        self.factor = (_near(frame.factor_l0[0] / downsample), _near(frame.factor_l0[1] / downsample))
+        factor = (_near(frame.factor_l0[0] / downsample), _near(frame.factor_l0[1] / downsample))
+        self.by = choose_reduction(slide.reductions(self.level), factor)
+        self.factor = (factor[0] / self.by, factor[1] / self.by)
         self.outside = outside
 
     def read(self, region: Region) -> tuple[RGB, NDArray[np.bool_] | None]:
@@ -148,9 +177,37 @@ class FrameReader:
 
     def _read_strip(self, strip: Region) -> tuple[RGB, NDArray[np.bool_] | None]:
         source_at = source_region(strip, self.factor)
-        source, missing = self.slide.read_region_masked(self.level, source_at)
-        rgb = area_mean(source, source_at, strip, self.factor)
-        return rgb, area_any(missing, source_at, strip, self.factor) if missing.any() else None
+        source, missing = self._read_source(source_at)
+        with self.slide.trace.span("resample"):
+            rgb = area_mean(source, source_at, strip, self.factor)
+            unread = area_any(missing, source_at, strip, self.factor) if missing.any() else None
+        return rgb, unread
+
+    def _read_source(self, at: Region) -> tuple[RGB, NDArray[np.bool_]]:
+        """Read the level; its last row and column stand in for what the frame has beyond it.
+
+        A level's size is the slide's, rounded down: the frame's last pixel may lie beyond, and is no glass.
+        """
+        level = self.slide.levels[self.level]
+        ends = []
+        beyond = False
+        for start, stop, own, factor, count in (
+            (at.x, at.right, level.width_px, self.factor[0], self.frame.width_px),
+            (at.y, at.bottom, level.height_px, self.factor[1], self.frame.height_px),
+        ):
+            last = ceil_div(own, self.by) - 1
+            index = np.arange(start, stop)
+            missing_here = (index > last) & (index < math.ceil(count * factor - 1e-6))
+            beyond = beyond or bool(missing_here.any())
+            ends.append(np.where(missing_here, last, index))
+        if not beyond:
+            return self.slide.read_region_masked(self.level, at, self.by)
+        columns, rows = ends
+        x, y = int(columns.min()), int(rows.min())
+        wide = Region(x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y)
+        source, missing = self.slide.read_region_masked(self.level, wide, self.by)
+        around = np.ix_(rows - y, columns - x)
+        return source[around], missing[around]
 
     def _fill_outside(self, rgb: RGB, region: Region, colour: tuple[int, int, int]) -> None:
         inside = region.intersect(Region(0, 0, self.frame.width_px, self.frame.height_px))

@@ -8,11 +8,16 @@ frame, never from a tile's own origin, so tiles and strips join without a seam.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.geometry import Region
+
+STRIP_ROWS = 64
+"""Target rows at once, so that what is in between stays in the processor's cache."""
 
 
 def source_span(start: int, count: int, factor: float) -> tuple[int, int]:
@@ -41,9 +46,16 @@ def area_mean(
         return _block_mean(source, int(factor[1]), int(factor[0]))
     rows, row_weights = _taps(target.y, target.height, factor[1], source_at.y)
     columns, column_weights = _taps(target.x, target.width, factor[0], source_at.x)
-    tall = _weighted(source, rows, row_weights, axis=0)
-    mean: NDArray[np.float32] = _weighted(tall, columns, column_weights, axis=1) + np.float32(0.5)
-    return np.floor(mean).astype(np.uint8)
+    out = np.empty((*target.shape, source.shape[2]), np.uint8)
+    for top in range(0, target.height, STRIP_ROWS):
+        at = slice(top, min(top + STRIP_ROWS, target.height))
+        first = int(rows[at].min())
+        strip = source[first : int(rows[at].max()) + 1]
+        tall = _weighted(strip, rows[at] - first, row_weights[at], axis=0)
+        mean = _weighted(tall, columns, column_weights, axis=1)
+        mean += np.float32(0.5)
+        out[at] = mean  # no value is negative: cutting is rounding down
+    return out
 
 
 def area_any(
@@ -87,15 +99,54 @@ def _taps(
 def _weighted(
     source: NDArray[np.generic], index: NDArray[np.intp], weights: NDArray[np.float32], axis: int
 ) -> NDArray[np.float32]:
-    """Sum the taps in a fixed order; float32."""
-    shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
-    total: NDArray[np.float32] | None = None
-    for tap in range(index.shape[1]):
-        part: NDArray[np.float32] = np.multiply(
-            np.take(source, index[:, tap], axis=axis), weights[:, tap].reshape(shape), dtype=np.float32
-        )
-        total = part if total is None else np.add(total, part, out=total)
-    assert total is not None  # noqa: S101 - there is always at least one tap
+    """Sum the taps of (rows, columns, channels) along one axis, in a fixed order; float32."""
+    values = source.astype(np.float32)
+    steps = np.diff(index[:, 0])
+    step = max(1, int(np.bincount(steps).argmax())) if steps.size else 1
+    if axis == 1 and step > 1:
+        return _gathered(values, index, weights)
+    height, width, channels = values.shape
+    # Flat rows: a weight per pixel is repeated for its channels, so that the inner loops are long.
+    flat = values.reshape(height, width * channels)
+    count = len(index)
+    total = np.zeros((count, flat.shape[1]) if axis == 0 else (height, count * channels), np.float32)
+    part = np.empty_like(total)
+    for start, stop in _runs(steps != step):
+        for tap in range(index.shape[1]):
+            used = int(np.count_nonzero(weights[start:stop, tap]))
+            if not used:
+                continue
+            # Weights of 0 stand where the last pixels of a run have fewer taps than the first.
+            last = start + int(np.flatnonzero(weights[start:stop, tap])[-1]) + 1
+            first = int(index[start, 0]) + tap
+            taken = slice(first, first + (last - start - 1) * step + 1, step)
+            if axis == 0:
+                out, given = total[start:last], flat[taken]
+                weight = weights[start:last, tap, None]
+                room = part[start:last]
+            else:
+                out = total[:, start * channels : last * channels]
+                given = flat[:, taken.start * channels : taken.stop * channels]
+                weight = np.repeat(weights[start:last, tap], channels)[None]
+                room = part[:, start * channels : last * channels]
+            np.multiply(given, weight, out=room)
+            np.add(out, room, out=out)
+    return total.reshape((count, width, channels) if axis == 0 else (height, count, channels))
+
+
+def _runs(uneven: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of the stretches in which the source index grows evenly."""
+    breaks = [0, *(np.flatnonzero(uneven) + 1).tolist(), len(uneven) + 1]
+    yield from pairwise(breaks)
+
+
+def _gathered(
+    values: NDArray[np.float32], index: NDArray[np.intp], weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Sum the taps along the columns where neighbours lie apart."""
+    total = np.take(values, index[:, 0], axis=1) * weights[:, 0].reshape(1, -1, 1)
+    for tap in range(1, index.shape[1]):
+        total += np.take(values, index[:, tap], axis=1) * weights[:, tap].reshape(1, -1, 1)
     return total
 
 

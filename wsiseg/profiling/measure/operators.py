@@ -26,6 +26,8 @@ def top_operators(
     """Return the ten kinds that take most of the time of a few calls, and what they are."""
     if choice.name == "openvino":
         return rank(_openvino(choice, model, image, threads)), "OpenVINO, primitives by kind of layer"
+    if choice.name == "onnxruntime":
+        return (), "ONNX Runtime, not taken apart"
     times = _torch(runtime, image, choice.device)
     kernels = choice.device == "cuda"
     return rank(times), "CUDA kernels" if kernels else "torch operators, without what they call"
