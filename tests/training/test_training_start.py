@@ -11,7 +11,8 @@ from wsiseg.errors import UsageError
 from wsiseg.models import Architecture, ModelCard, build_model, save_model
 from wsiseg.training.config import TrainConfig
 from wsiseg.training.run import _stages
-from wsiseg.training.source import PhantomRegions, Source
+from wsiseg.training.source import PhantomRegions
+from wsiseg.training.source_type import Source
 from wsiseg.training.start import class_sized, encoder_card, start
 
 OPTIONS = {"alpha2": 1, "alpha3": 1, "decoder": "v2"}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from wsiseg.config import CityscapesData, Config, FolderData, Location, VocData
+from wsiseg.config import CityscapesData, Config, FolderData, Location, SlidesData, VocData
 from wsiseg.datasets.augment import Augment
 from wsiseg.models.card import MPP_MAX, MPP_MIN
 
@@ -67,6 +67,34 @@ class PictureData(Config):
     """Mirror half of the windows, left to right."""
 
 
+class Sampling(Config):
+    """How patches are cut from slides."""
+
+    patch_px: Annotated[int, Field(ge=16, multiple_of=8)] = 256
+    patches_per_epoch: Annotated[int, Field(ge=1)] = 1024
+    """Patches around random labelled points."""
+    stride_px: Annotated[int, Field(ge=8)] | None = None
+    """In the place of random points: all patches of a grid of this stride that have something labelled."""
+    balance: Literal["none", "class", "region"] = "class"
+    """Of random points: every labelled area alike, every class alike, or every slide (region) alike."""
+    augment: Augment | None = Augment()
+    """None: patches as they are, not even turned."""
+
+
+class SlideData(Sampling):
+    """Slides with annotations; patches are read from them when they are needed."""
+
+    dataset: Literal["slides"]
+    train: SlidesData
+    """As in `configs/evaluate_slides.yaml`; say the split."""
+    validation: SlidesData | None = None
+    """Other slides of other patients; none: the last weights are taken, unscored."""
+    patch_mpp: Annotated[
+        tuple[Annotated[float, Field(ge=MPP_MIN, le=MPP_MAX)], ...], Field(max_length=16)
+    ] = ()
+    """um per pixel of patches, one of these at random (a grid: each); none: the model's."""
+
+
 class NetworkConfig(Config):
     """The network, and the resolution that it works at."""
 
@@ -113,7 +141,7 @@ class TrainConfig(Config):
     model: NetworkConfig = NetworkConfig()
     init: InitConfig | None = None
     """Fine-tuning; without it the weights begin at random."""
-    data: Annotated[PhantomData | PictureData, Field(discriminator="dataset")]
+    data: Annotated[PhantomData | PictureData | SlideData, Field(discriminator="dataset")]
     """What is learnt from, and how patches are cut from it."""
     encoder: StageConfig | None = None
     """First stage, espnet alone: ESPNet-C against labels at 1/8."""

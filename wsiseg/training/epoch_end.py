@@ -16,7 +16,7 @@ from wsiseg.training.loop import StepReport
 from wsiseg.training.pictures import draw_curves, draw_samples
 from wsiseg.training.processes import Processes
 from wsiseg.training.run_folder import RunFolder
-from wsiseg.training.source import Source
+from wsiseg.training.source_type import Source
 from wsiseg.training.state import Position
 from wsiseg.training.step import Stage
 from wsiseg.training.validation import Shown, scores_for_card, validate

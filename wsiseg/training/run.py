@@ -23,7 +23,8 @@ from wsiseg.training.loop import Hooks, train_stage
 from wsiseg.training.losses import class_weights
 from wsiseg.training.processes import Processes, join
 from wsiseg.training.run_folder import RunFolder
-from wsiseg.training.source import Source, open_source
+from wsiseg.training.source import open_source
+from wsiseg.training.source_type import Source
 from wsiseg.training.start import Start, encoder_card, start
 from wsiseg.training.state import Position, load_position, load_state, save_state
 from wsiseg.training.step import Stage, Stepper, make_optimiser, memory_layout

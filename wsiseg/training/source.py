@@ -2,58 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiseg.class_map import TISSUE8, ClassMap
+from wsiseg.class_map import TISSUE8
 from wsiseg.datasets.catalogue import open_dataset
 from wsiseg.datasets.phantom import PatchDataset, PhantomSet, cached
 from wsiseg.datasets.picture_patches import PicturePatches, check_apart
 from wsiseg.datasets.pictures import PictureSet, Sample
 from wsiseg.errors import UsageError
-from wsiseg.training.config import PhantomData, PictureData, TrainConfig
+from wsiseg.training.config import PhantomData, PictureData, SlideData, TrainConfig
 from wsiseg.training.loader import Patches
+from wsiseg.training.slide_source import slide_source
+from wsiseg.training.source_type import Source, model_mpp
 
 MEASURED_PATCHES = 256
 """Patches that mean and standard deviation are measured on."""
-
-
-class Regions(Protocol):
-    """Labelled pictures or regions to validate on."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Sample: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """What a network is trained on."""
-
-    patches: Patches
-    groups: Sequence[range]
-    """Indices of patches of one shape."""
-    classes: ClassMap
-    frequencies: NDArray[np.float64]
-    """Share of each class of the labelled pixels, in the classes' order."""
-    validation: Regions
-    """May be empty: then the last state is the best."""
-    said: str
-    """For the card: what it is, how much of it, and how it was split."""
-    domain: str
-    """`slide` or `photo`."""
-    warnings: tuple[str, ...] = ()
 
 
 def open_source(config: TrainConfig, folder: Path) -> Source:
     """Open the data of a run; `folder` is the run's own, for what is to be kept there."""
     if isinstance(config.data, PictureData):
         return _pictures(config, config.data)
+    if isinstance(config.data, SlideData):
+        return slide_source(config, config.data)
     return _phantoms(config, config.data, folder)
 
 
@@ -115,9 +90,7 @@ def phantom_pictures(
 
 
 def _phantoms(config: TrainConfig, data: PhantomData, folder: Path) -> Source:
-    mpp = config.model.mpp
-    if mpp is None:
-        raise UsageError("model.mpp is missing: give the um per pixel that the network works at")
+    mpp = model_mpp(config)
     rgb, labels = phantom_pictures(data, mpp, "train", folder, max(1, config.workers))
     patches = PatchDataset(
         rgb,

@@ -12,7 +12,8 @@ from wsiseg.models import Architecture, Model, ModelCard, build_model, load_mode
 from wsiseg.models.checkpoint import stored_tensors
 from wsiseg.models.network import SegmentationNetwork
 from wsiseg.training.config import WITH_ENCODER, TrainConfig
-from wsiseg.training.source import Source, measure_normalisation
+from wsiseg.training.source import measure_normalisation
+from wsiseg.training.source_type import Source
 
 _MORE_CLASSES = 5
 """ESP modules share their channels out among 5 branches: so many more change every class-sized tensor."""

@@ -16,7 +16,7 @@ from wsiseg.evaluation.whole_picture import PicturePredictor
 from wsiseg.models import Model, ModelCard
 from wsiseg.models.network import SegmentationNetwork
 from wsiseg.training.processes import Processes
-from wsiseg.training.source import Regions
+from wsiseg.training.source_type import Regions
 
 
 @dataclass(frozen=True, slots=True)
