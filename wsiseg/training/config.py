@@ -6,12 +6,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from wsiseg.config import CityscapesData, Config, FolderData, Location, SlidesData, VocData
+from wsiseg.config import CityscapesData, Config, FolderData, Location, RegionsData, SlidesData, VocData
 from wsiseg.datasets.augment import Augment
 from wsiseg.models.card import MPP_MAX, MPP_MIN
 
 WITH_ENCODER = ("espnet",)
 """Networks whose encoder can be trained first, on labels at 1/8."""
+
+
+Resolutions = Annotated[tuple[Annotated[float, Field(ge=MPP_MIN, le=MPP_MAX)], ...], Field(max_length=16)]
 
 
 class PhantomData(Config):
@@ -28,9 +31,7 @@ class PhantomData(Config):
     side_px: Annotated[int, Field(ge=64)] = 768
     patch_px: Annotated[int, Field(ge=16, multiple_of=8)] = 256
     patches_per_epoch: Annotated[int, Field(ge=1)] = 1024
-    patch_mpp: Annotated[
-        tuple[Annotated[float, Field(ge=MPP_MIN, le=MPP_MAX)], ...], Field(max_length=16)
-    ] = ()
+    patch_mpp: Resolutions = ()
     """um per pixel that patches are cut at, one of these at random; none: the model's. Several make the
     network indifferent to a scale that is a little off."""
     augment: Augment = Augment()
@@ -89,10 +90,20 @@ class SlideData(Sampling):
     """As in `configs/evaluate_slides.yaml`; say the split."""
     validation: SlidesData | None = None
     """Other slides of other patients; none: the last weights are taken, unscored."""
-    patch_mpp: Annotated[
-        tuple[Annotated[float, Field(ge=MPP_MIN, le=MPP_MAX)], ...], Field(max_length=16)
-    ] = ()
+    patch_mpp: Resolutions = ()
     """um per pixel of patches, one of these at random (a grid: each); none: the model's."""
+
+
+class RegionData(Sampling):
+    """Regions of slides as pairs of PNGs, as the breast biopsy data are published."""
+
+    dataset: Literal["breast-regions"]
+    train: RegionsData
+    """As in `configs/evaluate_breast.yaml`."""
+    validation: RegionsData | None = None
+    """Other regions of other patients; its `scale` is the one that is scored."""
+    scales: Annotated[tuple[Annotated[float, Field(ge=1, le=64)], ...], Field(max_length=16)] = ()
+    """Patches are so many times smaller than in the files, one of these at random; none: `train.scale`."""
 
 
 class NetworkConfig(Config):
@@ -141,7 +152,7 @@ class TrainConfig(Config):
     model: NetworkConfig = NetworkConfig()
     init: InitConfig | None = None
     """Fine-tuning; without it the weights begin at random."""
-    data: Annotated[PhantomData | PictureData | SlideData, Field(discriminator="dataset")]
+    data: Annotated[PhantomData | PictureData | SlideData | RegionData, Field(discriminator="dataset")]
     """What is learnt from, and how patches are cut from it."""
     encoder: StageConfig | None = None
     """First stage, espnet alone: ESPNet-C against labels at 1/8."""

@@ -1,18 +1,26 @@
-"""Slides with annotations as what a training reads."""
+"""Slides with annotations, and regions as PNGs, as what a training reads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from wsiseg.datasets.labelled_area import Factor
-from wsiseg.datasets.slide_list import LabelledSlide, SlideList, open_slide_list
+from wsiseg.class_map import ClassMap
+from wsiseg.datasets.apart import check_apart
+from wsiseg.datasets.breast_regions import open_regions
+from wsiseg.datasets.labelled_area import Case, Factor
+from wsiseg.datasets.region_files import decode_regions
+from wsiseg.datasets.slide_list import LabelledSlide, open_slide_list
 from wsiseg.datasets.slide_patches import SlidePatches
 from wsiseg.datasets.slide_regions import SlideRegions
 from wsiseg.errors import UsageError, WsisegError
 from wsiseg.slides.physical import resolve_mpp
 from wsiseg.tiling.frame import check_resolution, frame_at
-from wsiseg.training.config import SlideData, TrainConfig
-from wsiseg.training.source_type import Regions, Source, model_mpp
+from wsiseg.training.config import RegionData, Sampling, SlideData, TrainConfig
+from wsiseg.training.source_type import Source, model_mpp
+
+Held = tuple[Sequence[Case], Sequence[Factor]]
+"""Validation cases, and the resolution that the network sees each at."""
 
 
 def slide_source(config: TrainConfig, data: SlideData) -> Source:
@@ -20,10 +28,48 @@ def slide_source(config: TrainConfig, data: SlideData) -> Source:
     mpp = model_mpp(config)
     training = open_slide_list(data.train)
     cases = list(training)
+    factors = [_factors(case, data.patch_mpp or (mpp,)) for case in cases]
+    held: Held = ((), ())
+    if data.validation is not None:
+        found = open_slide_list(data.validation)
+        _check_classes(training.classes, found.classes)
+        others = list(found)
+        check_apart(cases, others)
+        held = others, [_factors(case, (mpp,))[0] for case in others]
+    patients = len({case.group for case in cases})
+    said = f"{len(cases)} annotated slides of {patients} patients (a slide where none is given)."
+    return _source(config, data, (cases, factors), held, training.classes, said)
+
+
+def region_source(config: TrainConfig, data: RegionData, folder: Path) -> Source:
+    """Open the regions of a run, decoded into raw files below `folder`. Raises as `slide_source` does."""
+    model_mpp(config)
+    training = open_regions(data.train)
+    cases = decode_regions(training, folder / "regions")
+    scales = data.scales or (data.train.scale,)
+    factors = [[(scale, scale) for scale in scales]] * len(cases)
+    held: Held = ((), ())
+    if data.validation is not None:
+        found = open_regions(data.validation)
+        _check_classes(training.classes, found.classes)
+        others = decode_regions(found, folder / "regions")
+        check_apart(cases, others)
+        held = others, [(data.validation.scale, data.validation.scale)] * len(others)
+    said = f"{len(cases)} labelled regions of slides ({training.split})."
+    return _source(config, data, (cases, factors), held, training.classes, said)
+
+
+def _source(
+    config: TrainConfig,
+    data: Sampling,
+    learnt: tuple[Sequence[Case], Sequence[Sequence[Factor]]],
+    held: Held,
+    classes: ClassMap,
+    said: str,
+) -> Source:
     patches = SlidePatches(
-        cases,
-        [_factors(case, data.patch_mpp or (mpp,)) for case in cases],
-        training.classes,
+        *learnt,
+        classes,
         patch_px=data.patch_px,
         per_epoch=data.patches_per_epoch,
         stride_px=data.stride_px,
@@ -31,43 +77,24 @@ def slide_source(config: TrainConfig, data: SlideData) -> Source:
         seed=config.seed,
         augmentation=data.augment,
     )
-    said = f"{len(cases)} annotated slides of {len({case.group for case in cases})} patients or slides."
-    regions: Regions | tuple[()] = ()
-    if data.validation is not None:
-        held = open_slide_list(data.validation)
-        check_apart(training, held)
-        others = list(held)
-        regions = SlideRegions(others, [_factors(case, (mpp,))[0] for case in others], held.classes)
-        said += f" Checkpoints were chosen on {len(others)} slides of other patients."
+    if held[0]:
+        said += f" Checkpoints were chosen on {len(held[0])} others, of other patients."
     return Source(
         patches=patches,
         groups=[range(len(patches))],
-        classes=training.classes,
+        classes=classes,
         frequencies=patches.class_frequencies(),
-        validation=regions,
+        validation=SlideRegions(*held, classes) if held[0] else (),
         said=said,
         domain="slide",
     )
 
 
-def check_apart(training: SlideList, validation: SlideList) -> None:
-    """Raise UsageError where a slide or a patient is on both sides, or where the classes differ."""
-    if training.classes.ids != validation.classes.ids:
+def _check_classes(training: ClassMap, validation: ClassMap) -> None:
+    if [(item.id, item.name) for item in training.classes] != [
+        (item.id, item.name) for item in validation.classes
+    ]:
         raise UsageError("data.validation has other classes than data.train: give both the same class map")
-    for what, known, others in (
-        ("slide", _paths(training), _paths(validation)),
-        ("patient", {case.group for case in training}, {case.group for case in validation}),
-    ):
-        both = sorted(known & others)
-        if both:
-            raise UsageError(
-                f"{what} {both[0]} is in training and in validation ({len(both)} such): "
-                "split by patient, in the column `split` of the list"
-            )
-
-
-def _paths(slides: SlideList) -> set[str]:
-    return {str(row.slide.resolve()) for row in slides.rows}
 
 
 def _factors(case: LabelledSlide, mpps: Sequence[float]) -> list[Factor]:

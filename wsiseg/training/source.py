@@ -14,9 +14,9 @@ from wsiseg.datasets.phantom import PatchDataset, PhantomSet, cached
 from wsiseg.datasets.picture_patches import PicturePatches, check_apart
 from wsiseg.datasets.pictures import PictureSet, Sample
 from wsiseg.errors import UsageError
-from wsiseg.training.config import PhantomData, PictureData, SlideData, TrainConfig
+from wsiseg.training.config import PhantomData, PictureData, RegionData, SlideData, TrainConfig
 from wsiseg.training.loader import Patches
-from wsiseg.training.slide_source import slide_source
+from wsiseg.training.slide_source import region_source, slide_source
 from wsiseg.training.source_type import Source, model_mpp
 
 MEASURED_PATCHES = 256
@@ -29,6 +29,8 @@ def open_source(config: TrainConfig, folder: Path) -> Source:
         return _pictures(config, config.data)
     if isinstance(config.data, SlideData):
         return slide_source(config, config.data)
+    if isinstance(config.data, RegionData):
+        return region_source(config, config.data, folder)
     return _phantoms(config, config.data, folder)
 
 
