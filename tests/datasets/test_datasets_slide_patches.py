@@ -20,6 +20,16 @@ CLASSES = ClassMap(
 )
 
 
+class HalfUnreadable(ArraySlide):
+    """The left half of whatever is read could not be decoded."""
+
+    def read_region_masked(self, level, region, by=1):
+        pixels, missing = super().read_region_masked(level, region, by)
+        missing = missing.copy()
+        missing[:, : region.width // 2] = True
+        return pixels, missing
+
+
 class DrawnCase:
     """Red is the column and green the row, in fours; class 3 left and 5 right of 700, 0 on top."""
 
@@ -33,18 +43,8 @@ class DrawnCase:
     def open(self):
         rows, columns = np.mgrid[: self.height, : self.width]
         rgb = np.stack([columns // 4, rows // 4, np.full_like(rows, 7)], axis=-1).astype(np.uint8)
-        slide = ArraySlide(rgb, name=self.name, mpp=(0.5, 0.5))
-        if self.unreadable:
-            read = slide.read_region_masked
-
-            def half(level, region):
-                pixels, missing = read(level, region)
-                missing = missing.copy()
-                missing[:, : region.width // 2] = True
-                return pixels, missing
-
-            slide.read_region_masked = half
-        return slide
+        kind = HalfUnreadable if self.unreadable else ArraySlide
+        return kind(rgb, name=self.name, mpp=(0.5, 0.5))
 
     def truth(self, x, y):
         labels = np.where(x < 700, 3, 5)
