@@ -16,7 +16,7 @@ from wsiseg.models.checkpoint import save_model
 from wsiseg.predict_options import PredictOptions
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_cpu():
     """One thread in every process: then torch gives the same bits in all of them."""
     with pytest.MonkeyPatch.context() as patch:

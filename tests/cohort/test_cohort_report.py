@@ -172,6 +172,30 @@ def test_report_is_made_anew_from_what_is_there(out, tmp_path):
     assert (copy / "results.csv").is_file()
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("areas", {}),
+        ("classes", [{}]),
+        ("run", []),
+        ("warnings", 7),
+        ("seconds", "<b>"),
+        ("unread_share", {}),
+    ],
+)
+def test_a_summary_that_somebody_changed_spoils_no_report(out, tmp_path, key, value):
+    copy = tmp_path / "out"
+    shutil.copytree(out, copy)
+    path = copy / "two" / "two.summary.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    states = {row.id: row for row in current_states(copy)}
+    write_report(copy, read_slides(copy), states)
+    page = Page(copy / "index.html")
+    assert [attrs["href"] for attrs in page.all("a")] == ["case%201/index.html"]
+    assert "its summary is damaged" in page.text
+    assert "3 slides: 1 pending, 1 done, 1 failed" in page.text
+
+
 def test_a_damaged_store_has_no_page(out, tmp_path):
     copy = tmp_path / "two"
     shutil.copytree(out / "two", copy)

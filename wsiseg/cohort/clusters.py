@@ -6,6 +6,7 @@ worker process takes one slide at a time, and knows how many CPUs are its own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -107,6 +108,8 @@ def connect(workers: Workers, timeout_s: float = 20) -> Iterator[Any]:
     import dask
     from distributed import Client
 
+    # What dask writes about a scheduler that is gone, the batch says in one line.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     # Without a message from a worker for this long, its slides go to another one.
     with dask.config.set({"distributed.scheduler.worker-ttl": "5 minutes"}):
         if isinstance(workers, AddressWorkers):

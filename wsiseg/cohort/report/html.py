@@ -79,7 +79,9 @@ def amount(value: float | None, unit: str) -> str:
     """Return an area as people read it."""
     if value is None:
         return ""
-    return f"{int(value):,} px" if unit == "px" else f"{float(value):,.4g} mm²"
+    if unit == "px":
+        return f"{int(value):,} px"
+    return "< 0.0001 mm²" if 0 < value < 0.0001 else f"{float(value):,.4g} mm²"
 
 
 def _asset(name: str) -> str:

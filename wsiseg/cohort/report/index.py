@@ -41,23 +41,26 @@ def write_report(
     lines: list[str] = []
     extra = list(dict.fromkeys(key for slide in slides for key in slide.extra))[:MOST_EXTRA]
     classes: dict[str, Any] = {}
+    shown: list[SlideState] = []
     for slide in slides:
         state = states.get(slide.id, SlideState(id=slide.id))
         summary = finished(output, slide.id) if state.state == "done" else None
         if state.state == "done" and summary is None:
             state = SlideState(id=slide.id, reason="its result is gone: run the batch again")
-        if summary is not None:
-            try:
-                _refresh(output / slide.id, summary, slide.source, slide.model or model, every_page)
-            except (WsisegError, OSError) as error:
-                say(f"{slide.id}: no page: {one_line(str(error))}")
-            classes |= {
-                row["name"]: row["colour"] for row in summary["classes"] if row["percent"] is not None
-            }
-        rows.append(result_row(slide, state, summary))
-        lines.append(_line(output, slide, state, summary, extra))
+        try:
+            if summary is not None:
+                _refresh(output / slide.id, summary, slide.source, slide.model or model, every_page, say)
+                classes |= {
+                    row["name"]: row["colour"] for row in summary["classes"] if row["percent"] is not None
+                }
+            row, line = result_row(slide, state, summary), _line(output, slide, state, summary, extra)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:  # a summary that somebody changed
+            state = SlideState(id=slide.id, reason=f"its summary is damaged ({type(error).__name__})")
+            row, line = result_row(slide, state, None), _line(output, slide, state, None, extra)
+        rows.append(row)
+        lines.append(line)
+        shown.append(state)
     tables = write_results(output, rows)
-    shown = [states.get(slide.id, SlideState(id=slide.id)) for slide in slides]
     index = output / "index.html"
     with whole_file(index, overwrite=True) as file:
         file.write(_index(output.resolve().name, lines, shown, extra, classes))
@@ -73,12 +76,17 @@ def finished(output: Path, slide_id: str) -> Json | None:
     return None if paths.work.exists() or not paths.store.is_dir() else summary
 
 
-def _refresh(folder: Path, summary: Json, source: str, model: str | None, always: bool) -> None:
+def _refresh(
+    folder: Path, summary: Json, source: str, model: str | None, always: bool, say: Callable[[str], None]
+) -> None:
     """Write a slide's page and thumbnail where they are missing or older than the result."""
     newest = OutputPaths.of(folder, folder.name).summary.stat().st_mtime
     made = [folder / name for name in (PAGE, THUMBNAIL)]
     if always or any(not path.is_file() or path.stat().st_mtime < newest for path in made):
-        write_page(folder, summary, source=source, model=model)
+        try:
+            write_page(folder, summary, source=source, model=model)
+        except (WsisegError, OSError) as error:
+            say(f"{folder.name}: no page: {one_line(str(error))}")
 
 
 def _line(output: Path, slide: CohortSlide, state: SlideState, summary: Json | None, extra: list[str]) -> str:
@@ -104,7 +112,7 @@ def _line(output: Path, slide: CohortSlide, state: SlideState, summary: Json | N
         f"<td>{state.state}</td>",
         f"<td>{bar}</td>",
         *(cell or '<td class="number" data-value="NaN"></td>' for cell in areas),
-        f"<td>{'<br>'.join(said)}</td>",
+        f'<td class="said">{"<br>".join(said)}</td>',
         *(f"<td>{escaped(slide.extra.get(key, ''))}</td>" for key in extra),
     ]
     return f'<tr class="{state.state}" data-state="{state.state}">{"".join(cells)}</tr>'
