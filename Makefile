@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: help setup demo test edge-env lint format types contracts check model bench bench-full bench-seams bench-memory bench-edge bench-export bench-cohort bench-report bench-scaling faults faults-full clean
+.PHONY: help setup demo test test-napari edge-env lint format types contracts check model bench bench-full bench-seams bench-memory bench-edge bench-export bench-cohort bench-report bench-scaling faults faults-full clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,8 +31,12 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## Generate a slide, segment it, and say where the picture is
 	$(BIN)/wsiseg demo -o $(OUT)
 
-test: $(STAMP)  ## Run the tests
+test: $(STAMP)  ## Run the tests, then the plug-in's where a window can be had
 	$(BIN)/python -m pytest
+	plugins/napari-wsiseg/run_tests.sh $(VENV)
+
+test-napari: $(STAMP)  ## Run the napari plug-in's tests alone
+	plugins/napari-wsiseg/run_tests.sh $(VENV)
 
 edge-env:  ## Make .venv-edge (Python 3.6, torch 1.10.2): with it, the tests run the runner for devices there
 	@$(PYTHON) tests/profiling/edge_environment.py .venv-edge
@@ -104,5 +108,5 @@ bench-scaling: $(STAMP)  ## Measure one worker against two, and the scheduler un
 	$(BIN)/python benchmarks/scaling.py
 
 clean:  ## Remove the environment, caches and what the demo made
-	rm -rf $(VENV) .venv-edge out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-napari .venv-edge out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,6 +21,7 @@ from wsiseg.cli import (
     report,
     status,
     train,
+    view,
 )
 from wsiseg.cli.contained import contained
 from wsiseg.errors import WsisegError
@@ -38,6 +39,7 @@ app.command("info", epilog=info.EPILOG)(info.info)
 app.command("export", epilog=export.EPILOG)(export.export)
 app.command("import", epilog=import_.EPILOG)(import_.import_)
 app.command("demo", epilog=demo.EPILOG)(demo.demo)
+app.command("view", epilog=view.EPILOG)(view.view)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("calibrate", epilog=calibrate.EPILOG)(calibrate.calibrate)

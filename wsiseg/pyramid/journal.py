@@ -45,6 +45,8 @@ class Journal:
         self.header: Json | None = None
         self.created = False
         """Whether the store's metadata was written whole."""
+        self.on_done: Callable[[str], None] | None = None
+        """Called with a task's key once it is done, from the thread that did it."""
         self._write_lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(str(folder / "lock"), timeout=0)
@@ -97,6 +99,8 @@ class Journal:
         entry = {"task": task, **facts}
         self._append(entry)
         self.tasks[task] = entry
+        if self.on_done is not None:
+            self.on_done(task)
 
     def keep(self, intact: Callable[[str, Json], bool]) -> int:
         """Forget tasks whose files are no longer what was written; return how many are left."""

@@ -1,0 +1,282 @@
+"""Pyramids as napari wants them, read tile by tile in the background.
+
+napari asks for the view's pixels while the window waits. So it gets at once what is there, a coarser picture
+where something is missing, and what is missing is read by other threads. A new view replaces the list of what
+is wanted: what went out of sight before its turn is never read. Memory is bounded by the number of tiles.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wsiseg.class_map import UNREAD
+from wsiseg.errors import WsisegError
+from wsiseg.geometry import Region, ceil_div
+from wsiseg.viewing.levels import Levels, Pixels, hatch
+
+TILE_PX = 512
+CACHE_BYTES = 256_000_000
+READERS = 2
+
+Key = tuple[int, int, int]
+"""(level, tile row, tile column)."""
+
+
+@dataclass(slots=True)
+class _Tile:
+    pixels: Pixels
+    is_stale: bool = False
+
+
+class TiledLevels:
+    """A pyramid and its tiles. Without a listener it reads what it is asked for before it answers."""
+
+    def __init__(self, levels: Levels, *, is_base_cheap: bool = True) -> None:
+        self.levels = levels
+        self.shapes = levels.shapes
+        self._fill = np.array(levels.fill, np.uint8)
+        self._is_rgb = len(levels.fill) == 3
+        self._is_base_cheap = is_base_cheap
+        self.on_loaded: Callable[[], None] | None = None
+        """Called from a reading thread after each tile; where there is one, reading is in the background."""
+        self.failure: str | None = None
+        """Why the last tile that could not be read was not."""
+        self.tiles_read = 0
+        self._most = CACHE_BYTES // (TILE_PX * TILE_PX * (3 if self._is_rgb else 1))
+        self._tiles: OrderedDict[Key, _Tile] = OrderedDict()
+        self._wanted: deque[Key] = deque()
+        self._reading: set[Key] = set()
+        self._closed = False
+        self._changed = threading.Condition()
+        self._threads: list[threading.Thread] = []
+        self._base = self._read_base()
+        last = len(self.shapes) - 1
+        rows, columns = self.shapes[last]
+        self.arrays = [
+            LevelArray(self, level, (rows << (last - level), columns << (last - level)))
+            for level in range(last + 1)
+        ]
+        """One per level. Sides are padded so that each level is exactly half of the one before."""
+
+    def view(self, level: int, region: Region) -> Pixels:
+        """Return a rectangle of a level, which may reach beyond it, from what is there; ask for the rest."""
+        rows, columns = self.shapes[level]
+        shape = (*region.shape, 3) if self._is_rgb else region.shape
+        out = np.empty(shape, np.uint8)
+        out[:] = self._fill if self._is_rgb else self._fill[0]
+        inside = region.intersect(Region(0, 0, columns, rows))
+        if not inside.area:
+            return out
+        missing: list[Key] = []
+        for row in range(inside.y // TILE_PX, ceil_div(inside.bottom, TILE_PX)):
+            for column in range(inside.x // TILE_PX, ceil_div(inside.right, TILE_PX)):
+                key = (level, row, column)
+                at = self._region(key)
+                part = at.intersect(inside)
+                tile = self._tile(key)
+                if (tile is None or tile.is_stale) and self.on_loaded is None:
+                    tile = self._load(key)
+                if tile is None or tile.is_stale:
+                    missing.append(key)
+                pixels = self._stand_in(key, at) if tile is None else tile.pixels
+                out[part.slices_in(region)] = pixels[part.slices_in(at)]
+        self._ask_for(missing, region, level)
+        return out
+
+    def invalidate(self, region: Region) -> None:
+        """Say that pixels of level 0 have changed; what is shown stays until it has been read again."""
+        base = self._read_base()
+        with self._changed:
+            self._base = base
+            for (level, row, column), tile in self._tiles.items():
+                at = Region(
+                    region.x >> level,
+                    region.y >> level,
+                    (region.width >> level) + 2,
+                    (region.height >> level) + 2,
+                )
+                if self._region((level, row, column)).intersect(at).area:
+                    tile.is_stale = True
+        if self.on_loaded is not None:
+            self.on_loaded()
+
+    def close(self) -> None:
+        """Stop reading and let go of the tiles. Waits for the tiles that are being read."""
+        with self._changed:
+            self._closed = True
+            self.on_loaded = None
+            self._wanted.clear()
+            self._tiles.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was asked for is there."""
+        with self._changed:
+            return not self._wanted and not self._reading
+
+    def _region(self, key: Key) -> Region:
+        level, row, column = key
+        rows, columns = self.shapes[level]
+        whole = Region(column * TILE_PX, row * TILE_PX, TILE_PX, TILE_PX)
+        return whole.intersect(Region(0, 0, columns, rows))
+
+    def _tile(self, key: Key) -> _Tile | None:
+        with self._changed:
+            tile = self._tiles.get(key)
+            if tile is not None:
+                self._tiles.move_to_end(key)
+            return tile
+
+    def _stand_in(self, key: Key, at: Region) -> Pixels:
+        """Return a tile's pixels from the finest coarser level that is there."""
+        level, row, column = key
+        for coarser in range(level + 1, len(self.shapes)):
+            step = coarser - level
+            above = (coarser, row >> step, column >> step)
+            with self._changed:
+                tile = self._tiles.get(above)
+                pixels = self._base if coarser == len(self.shapes) - 1 else tile and tile.pixels
+            if pixels is None:
+                continue
+            origin = self._region(above)
+            y, x = (at.y >> step) - origin.y, (at.x >> step) - origin.x
+            part = pixels[y : y + ceil_div(at.height, 1 << step), x : x + ceil_div(at.width, 1 << step)]
+            large = part.repeat(1 << step, 0).repeat(1 << step, 1)
+            return large[: at.height, : at.width]
+        return self._base
+
+    def _ask_for(self, missing: list[Key], region: Region, level: int) -> None:
+        """Let the readers know, nearest to the centre first; what an earlier view wanted is dropped."""
+        x, y = region.x + region.width / 2, region.y + region.height / 2
+
+        def distance(key: Key) -> float:
+            at = self._region(key)
+            return (at.x + at.width / 2 - x) ** 2 + (at.y + at.height / 2 - y) ** 2
+
+        if level == len(self.shapes) - 1 and not missing:
+            return  # a thumbnail, no view
+        with self._changed:
+            if self._closed:
+                return
+            self._wanted = deque(sorted(missing, key=distance))
+            if missing and not self._threads:
+                self._threads = [
+                    threading.Thread(target=self._read_on, name="wsiseg tiles", daemon=True)
+                    for _ in range(READERS)
+                ]
+                for thread in self._threads:
+                    thread.start()
+            self._changed.notify_all()
+
+    def _read_on(self) -> None:
+        while True:
+            with self._changed:
+                while not self._wanted and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return
+                key = self._wanted.popleft()
+                if key in self._reading:
+                    continue
+                self._reading.add(key)
+            try:
+                self._load(key)
+            finally:
+                with self._changed:
+                    self._reading.discard(key)
+            listener = self.on_loaded
+            if listener is not None:
+                listener()
+
+    def _load(self, key: Key) -> _Tile:
+        at = self._region(key)
+        with self._changed:
+            old = self._tiles.get(key)
+            if old is not None:
+                old.is_stale = False  # what changes while it is read makes it stale once more
+        tile = _Tile(self._read(key[0], at))
+        with self._changed:
+            self.tiles_read += 1
+            if old is not None:
+                tile.is_stale = old.is_stale
+            if not self._closed:
+                self._tiles[key] = tile
+                self._tiles.move_to_end(key)
+                while len(self._tiles) > self._most:
+                    self._tiles.popitem(last=False)
+        return tile
+
+    def _read(self, level: int, at: Region) -> Pixels:
+        try:
+            return self.levels.read(level, at)
+        except (WsisegError, OSError) as error:  # flagged where it is, and said once by whoever shows it
+            self.failure = " ".join(str(error).split())
+            if not self._is_rgb:
+                return np.full(at.shape, UNREAD, np.uint8)
+            pixels = np.empty((*at.shape, 3), np.uint8)
+            hatch(pixels, np.ones(at.shape, bool), at)
+            return pixels
+
+    def _read_base(self) -> Pixels:
+        """Return the coarsest level; plain where reading it would take minutes."""
+        rows, columns = self.shapes[-1]
+        if self._is_base_cheap:
+            return self._read(len(self.shapes) - 1, Region(0, 0, columns, rows))
+        return np.broadcast_to(self._fill, (rows, columns, len(self._fill))).copy()
+
+
+class LevelArray:
+    """One level, as an array that is read when it is indexed."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, owner: TiledLevels, level: int, shape: tuple[int, int]) -> None:
+        self.owner = owner
+        self.level = level
+        rgb = (3,) if len(owner.levels.fill) == 3 else ()
+        self.shape = (*shape, *rgb)
+        self.ndim = len(self.shape)
+        self.size = int(np.prod(self.shape))
+        self.chunks = (TILE_PX, TILE_PX, *rgb)
+
+    def __getitem__(self, key: Any) -> Pixels:
+        keys = list(key) if isinstance(key, tuple) else [key]
+        if Ellipsis in keys:
+            place = keys.index(Ellipsis)
+            keys[place : place + 1] = [slice(None)] * (self.ndim - len(keys) + 1)
+        keys += [slice(None)] * (self.ndim - len(keys))
+        spans, after = [], []
+        for item, length in zip(keys[:2], self.shape[:2], strict=True):
+            if isinstance(item, slice):
+                span = range(length)[item]
+                spans.append((min(span[0], span[-1]), max(span[0], span[-1]) + 1) if span else (0, 0))
+                after.append(slice(None, None, span.step))
+            else:
+                at = range(length)[int(item)]
+                spans.append((at, at + 1))
+                after.append(0)
+        (top, bottom), (left, right) = spans
+        if self._is_all(spans) and self.level == len(self.owner.shapes) - 1:
+            pixels = self.owner._base
+        else:
+            pixels = self.owner.view(self.level, Region(left, top, right - left, bottom - top))
+        return pixels[(*after, *keys[2:])]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Pixels:
+        return np.asarray(self[...], dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def _is_all(self, spans: list[tuple[int, int]]) -> bool:
+        return spans == [(0, self.shape[0]), (0, self.shape[1])]
