@@ -31,11 +31,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## Generate a slide, segment it, and say where the picture is
 	$(BIN)/wsiseg demo -o $(OUT)
 
-test: $(STAMP)  ## Run the tests, then the plug-in's where a window can be had
+test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest
-	plugins/napari-wsiseg/run_tests.sh $(VENV)
 
-test-napari: $(STAMP)  ## Run the napari plug-in's tests alone
+test-napari: $(STAMP)  ## Run the napari plug-in's tests, where a window can be had
 	plugins/napari-wsiseg/run_tests.sh $(VENV)
 
 edge-env:  ## Make .venv-edge (Python 3.6, torch 1.10.2): with it, the tests run the runner for devices there
