@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from wsiseg.errors import EXIT_INTERRUPTED, WsisegError
 from wsiseg.geometry import Region
 from wsiseg.slides.slide import RGB, Slide
+from wsiseg.trace import NoTrace
 
 
 class StoppedError(WsisegError):
@@ -43,15 +44,28 @@ class StoppableSlide:
         self.background = slide.background
         self.warnings = slide.warnings
 
+    @property
+    def trace(self) -> NoTrace:
+        """See `Slide.trace`."""
+        return self._slide.trace
+
+    @trace.setter
+    def trace(self, trace: NoTrace) -> None:
+        self._slide.trace = trace
+
     def read_region(self, level: int, region: Region) -> RGB:
         """See `Slide.read_region`."""
         check(self._stop)
         return self._slide.read_region(level, region)
 
-    def read_region_masked(self, level: int, region: Region) -> tuple[RGB, NDArray[np.bool_]]:
+    def reductions(self, level: int) -> tuple[int, ...]:
+        """See `Slide.reductions`."""
+        return self._slide.reductions(level)
+
+    def read_region_masked(self, level: int, region: Region, by: int = 1) -> tuple[RGB, NDArray[np.bool_]]:
         """See `Slide.read_region_masked`."""
         check(self._stop)
-        return self._slide.read_region_masked(level, region)
+        return self._slide.read_region_masked(level, region, by)
 
     def associated_images(self) -> Mapping[str, tuple[int, int]]:
         """See `Slide.associated_images`."""
