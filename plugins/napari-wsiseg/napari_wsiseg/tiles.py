@@ -95,12 +95,9 @@ class TiledLevels:
         with self._changed:
             self._base = base
             for (level, row, column), tile in self._tiles.items():
-                at = Region(
-                    region.x >> level,
-                    region.y >> level,
-                    (region.width >> level) + 2,
-                    (region.height >> level) + 2,
-                )
+                x, y = region.x >> level, region.y >> level
+                right, bottom = ceil_div(region.right, 1 << level), ceil_div(region.bottom, 1 << level)
+                at = Region(x, y, right - x, bottom - y)
                 if self._region((level, row, column)).intersect(at).area:
                     tile.is_stale = True
         if self.on_loaded is not None:
