@@ -29,9 +29,10 @@ fi
 screen=(xvfb-run -a -s "-screen 0 1500x1100x24" env LIBGL_ALWAYS_SOFTWARE=1 QT_QPA_PLATFORM=xcb)
 timeout 240 "${screen[@]}" "$venv/bin/python" - <<'PY' || skip "no window with OpenGL can be had here"
 import napari
+import numpy as np
 
 viewer = napari.Viewer()
-viewer.add_image([[0, 1], [2, 3]])
+viewer.add_image(np.eye(64))
 viewer.screenshot(canvas_only=True, flash=False)
 viewer.close()
 PY
