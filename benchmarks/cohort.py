@@ -20,7 +20,7 @@ from pathlib import Path
 from wsiseg.cohort.batch import BatchOptions, run_batch
 from wsiseg.cohort.clusters import LocalWorkers
 from wsiseg.phantom.slide_file import write_phantom_slide
-from wsiseg.predict_options import PredictOptions
+from wsiseg.run.predict_options import PredictOptions
 
 REAL = {
     "CMU-1-Small-Region.svs": "",

@@ -28,7 +28,7 @@ from wsiseg.cohort.report.page import write_page
 from wsiseg.cohort.state import SlideState
 from wsiseg.phantom.slide_file import write_phantom_slide
 from wsiseg.pipeline import segment_slide
-from wsiseg.predict_options import PredictOptions
+from wsiseg.run.predict_options import PredictOptions
 
 LIMIT_S = 3.0
 TIMES = """(() => {

@@ -27,8 +27,8 @@ from wsiseg.cohort.terms import settle_terms
 from wsiseg.cohort.work import SlideTask
 from wsiseg.geometry import ceil_div
 from wsiseg.phantom.slide_file import write_phantom_slide
-from wsiseg.predict_options import PredictOptions
 from wsiseg.pyramid.store import StoreLayout
+from wsiseg.run.predict_options import PredictOptions
 from wsiseg.stitching.graph import Cell, pyramid_graph
 
 SIDE_PX = 100_000
@@ -105,7 +105,11 @@ def load(side_px: int, workers: int, pause_s: float) -> dict[str, Any]:
     }
     with (
         LocalCluster(
-            n_workers=workers, threads_per_worker=SLOTS, processes=False, dashboard_address="127.0.0.1:0"
+            n_workers=workers,
+            threads_per_worker=SLOTS,
+            processes=False,
+            memory_limit=0,  # a share of this machine each would pause them all
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):

@@ -22,8 +22,8 @@ from wsiseg import PredictOptions, load_model, segment_slide
 from wsiseg.inference.runtime import KEEPER, choose_runtime, usable_cpus
 from wsiseg.phantom.repeated import repeat_tiles
 from wsiseg.phantom.slide_file import write_phantom_slide
-from wsiseg.plan import HALO_PX, TILE_PX
-from wsiseg.slide_run import MOST_STREAMS
+from wsiseg.run.plan import HALO_PX, TILE_PX
+from wsiseg.run.slide_run import MOST_STREAMS
 from wsiseg.slides import open_slide
 
 

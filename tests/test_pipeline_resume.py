@@ -135,7 +135,7 @@ def test_a_folder_that_is_no_run_of_ours_is_never_touched(slide, tmp_path):
 
 def test_output_inside_of_an_input_is_refused_even_with_overwrite(tmp_path):
     (tmp_path / "slide.zarr").mkdir()
-    from wsiseg.output import OutputPaths
+    from wsiseg.run.output import OutputPaths
 
     for folder, source in [
         (tmp_path / "slide.zarr", tmp_path / "slide.zarr"),

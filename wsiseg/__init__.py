@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wsiseg.models import load_model
     from wsiseg.pipeline import segment_slide
-    from wsiseg.predict_options import PredictOptions
-    from wsiseg.result import SlideResult
+    from wsiseg.run.predict_options import PredictOptions
+    from wsiseg.run.result import SlideResult
     from wsiseg.slides import open_slide
 
 __version__ = "0.1.0"
@@ -25,8 +25,8 @@ _HOMES = {
     "load_model": "wsiseg.models",
     "open_slide": "wsiseg.slides",
     "segment_slide": "wsiseg.pipeline",
-    "SlideResult": "wsiseg.result",
-    "PredictOptions": "wsiseg.predict_options",
+    "SlideResult": "wsiseg.run.result",
+    "PredictOptions": "wsiseg.run.predict_options",
 }
 
 

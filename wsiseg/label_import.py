@@ -20,17 +20,17 @@ from wsiseg.class_map import NOT_ANALYSED, TISSUE8, UNREAD, ClassMap
 from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region
 from wsiseg.label_layer import ZarrLayer
-from wsiseg.output import OutputPaths
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.metadata import NgffVersion
 from wsiseg.pyramid.store import ResultStore, StoreLayout
-from wsiseg.result import SlideResult, write_result
-from wsiseg.run_record import fingerprint, local_files, package_versions
+from wsiseg.run.output import OutputPaths
+from wsiseg.run.result import SlideResult, write_result
+from wsiseg.run.run_record import fingerprint, local_files, package_versions
+from wsiseg.run.store_run import Progress, StoreRun
 from wsiseg.slides import open_slide, resolve_mpp, slide_id
 from wsiseg.slides.label_zarr import is_zarr, open_label_zarr
 from wsiseg.slides.slide import Slide
 from wsiseg.stitching.kernel import BlockCounts
-from wsiseg.store_run import Progress, StoreRun
 from wsiseg.tiling.frame import Frame, check_size, frame_at, image_frame_for
 from wsiseg.tiling.grid import TileGrid
 from wsiseg.tiling.tissue import all_tissue

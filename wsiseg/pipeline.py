@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from wsiseg.exports.summary import write_json
 from wsiseg.exports.trace_picture import draw_trace
 from wsiseg.models import Model, load_model
-from wsiseg.output import OutputPaths
-from wsiseg.plan import RunPlan, make_plan
-from wsiseg.predict_options import PredictOptions
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.store import ResultStore
-from wsiseg.result import SlideResult, write_result
-from wsiseg.run_record import local_files
-from wsiseg.slide_run import SlideRun
+from wsiseg.run.output import OutputPaths
+from wsiseg.run.plan import RunPlan, make_plan
+from wsiseg.run.predict_options import PredictOptions
+from wsiseg.run.result import SlideResult, write_result
+from wsiseg.run.run_record import local_files
+from wsiseg.run.slide_run import SlideRun
+from wsiseg.run.store_run import Progress
 from wsiseg.slides import open_slide, slide_id
-from wsiseg.store_run import Progress
 from wsiseg.trace import NO_TRACE, Trace
 
 NOT_DIAGNOSTIC = "Not for diagnostic use."

@@ -13,7 +13,7 @@ from wsiseg.cohort.batch import BatchOptions
 from wsiseg.models import Architecture, ModelCard
 from wsiseg.models.build import build_model
 from wsiseg.models.checkpoint import save_model
-from wsiseg.predict_options import PredictOptions
+from wsiseg.run.predict_options import PredictOptions
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from wsiseg.cohort.batch import BatchOptions, run_batch
 from wsiseg.cohort.book import StateBook
 from wsiseg.cohort.clusters import LocalWorkers
-from wsiseg.predict_options import PredictOptions
+from wsiseg.run.predict_options import PredictOptions
 
 
 def main():

@@ -13,7 +13,7 @@ from wsiseg.cohort.work import SlideTask, do_slide, options_of
 from wsiseg.pipeline import segment_slide
 from wsiseg.pyramid.gate import GatedStore, Receipts, close_gates, open_gate
 from wsiseg.pyramid.journal import Journal
-from wsiseg.slide_run import SlideRun
+from wsiseg.run.slide_run import SlideRun
 
 
 class GatedRun(SlideRun):

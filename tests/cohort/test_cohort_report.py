@@ -21,7 +21,7 @@ from wsiseg.cohort.report.html import document, json_in_html
 from wsiseg.cohort.report.index import write_report
 from wsiseg.cohort.report.page import write_page
 from wsiseg.errors import InputRefusedError
-from wsiseg.output import read_summary
+from wsiseg.run.output import read_summary
 
 EVIL = "<script>alert('x')</script>\"'&"
 CHROMIUM = os.environ.get("WSISEG_CHROMIUM", "")

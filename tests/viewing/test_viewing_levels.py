@@ -9,7 +9,7 @@ from wsiseg import open_slide, segment_slide
 from wsiseg.exports.label_store import open_label_store
 from wsiseg.geometry import Region
 from wsiseg.pyramid.levels import halve_labels
-from wsiseg.store_run import UNREAD_HATCH
+from wsiseg.run.store_run import UNREAD_HATCH
 from wsiseg.viewing.largest_area import largest_area
 from wsiseg.viewing.levels import SlideLevels, StoreLevels
 

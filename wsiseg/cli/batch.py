@@ -85,7 +85,7 @@ def batch(
     if shard is not None and crew is not None:
         raise UsageError("--shard is for jobs without workers of their own: leave --workers and the like out")
     from wsiseg.cohort.batch import BatchOptions, exit_code, run_batch
-    from wsiseg.predict_options import PredictOptions
+    from wsiseg.run.predict_options import PredictOptions
     from wsiseg.slides import parse_mpp
 
     options = BatchOptions(

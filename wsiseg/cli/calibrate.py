@@ -45,9 +45,9 @@ def calibrate(
     wanted = load_config(config, set_ or [], CalibrateConfig)
     if wanted.model.input_scale is not None:
         raise UsageError("model.input_scale: a temperature belongs to the card's own scale; leave it out")
-    from wsiseg.calibration import calibrate_model
     from wsiseg.evaluation.calibrate import save_calibrated
     from wsiseg.models import load_model
+    from wsiseg.scoring.calibration import calibrate_model
 
     model = load_model(wanted.model.checkpoint)
     path = output / f"{model.card.name}.safetensors"

@@ -26,7 +26,7 @@ def demo(
     from wsiseg.cli.predict import predict_one, report, warn
     from wsiseg.phantom.parameters import HELD_OUT_RANGES
     from wsiseg.phantom.slide_file import write_phantom_slide
-    from wsiseg.predict_options import PredictOptions
+    from wsiseg.run.predict_options import PredictOptions
 
     output.mkdir(parents=True, exist_ok=True)
     slide = output / NAME

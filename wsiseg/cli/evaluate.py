@@ -103,9 +103,9 @@ def _evaluate(config: EvaluateConfig, output: Path | None) -> dict[str, Any]:
 
 
 def _evaluate_cases(config: EvaluateConfig, output: Path | None) -> dict[str, Any]:
-    from wsiseg.case_evaluation import evaluate_cases
     from wsiseg.evaluation.figures import draw_worst_windows
     from wsiseg.evaluation.result import describe_cases
+    from wsiseg.scoring.case_evaluation import evaluate_cases
 
     model = _model(config)
     with _progress() as report:

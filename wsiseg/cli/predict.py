@@ -16,8 +16,8 @@ from wsiseg.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, UsageErro
 from wsiseg.geometry import Region, parse_region
 
 if TYPE_CHECKING:
-    from wsiseg.predict_options import PredictOptions
-    from wsiseg.result import SlideResult
+    from wsiseg.run.predict_options import PredictOptions
+    from wsiseg.run.result import SlideResult
 
 CASE_BLIND = ("win32", "darwin")
 """Platforms whose file names differ in more than upper and lower case."""
@@ -92,7 +92,7 @@ def predict(
     _check_ids(slides)
     _check_apart(slides, output, [name for name in (model, tissue) if Path(name).suffix])
     from wsiseg.models import load_model
-    from wsiseg.predict_options import PredictOptions
+    from wsiseg.run.predict_options import PredictOptions
 
     options = PredictOptions(
         model=load_model(model),
@@ -241,8 +241,8 @@ def _check_dicom(slides: list[str]) -> None:
 
 def _check_apart(slides: list[str], output: Path, others: list[str]) -> None:
     """Refuse a result that would be written over or into any input of the run, its own or another's."""
-    from wsiseg.output import OutputPaths
-    from wsiseg.run_record import local_path
+    from wsiseg.run.output import OutputPaths
+    from wsiseg.run.run_record import local_path
     from wsiseg.slides import slide_id
 
     inputs = [path for text in (*slides, *others) if (path := local_path(text)) and path.exists()]

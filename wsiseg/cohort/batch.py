@@ -22,8 +22,8 @@ from wsiseg.cohort.state import SlideState, read_states
 from wsiseg.cohort.terms import settle_terms
 from wsiseg.cohort.work import SlideTask, do_slide
 from wsiseg.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_UNREAD, UsageError
-from wsiseg.predict_options import PredictOptions
-from wsiseg.run_record import local_path
+from wsiseg.run.predict_options import PredictOptions
+from wsiseg.run.run_record import local_path
 
 Json = dict[str, Any]
 Say = Callable[[str], None]

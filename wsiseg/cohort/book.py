@@ -23,7 +23,7 @@ from wsiseg.cohort.state import SlideState, State, now, read_states, write_state
 from wsiseg.cohort.text import one_line
 from wsiseg.errors import UsageError
 from wsiseg.exports.files import whole_file
-from wsiseg.run_record import differences
+from wsiseg.run.run_record import differences
 
 Json = dict[str, Any]
 

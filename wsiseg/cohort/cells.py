@@ -10,14 +10,14 @@ from typing import Any
 
 from wsiseg.cohort.terms import UnfitWorkerError, check_terms
 from wsiseg.cohort.work import SlideTask, options_of
-from wsiseg.plan import make_plan
 from wsiseg.pyramid.gate import GatedStore, Receipts
 from wsiseg.pyramid.store import Kind
-from wsiseg.run_record import differences
-from wsiseg.slide_run import SlideRun
+from wsiseg.run.plan import make_plan
+from wsiseg.run.run_record import differences
+from wsiseg.run.slide_run import SlideRun
+from wsiseg.run.store_run import task_name
 from wsiseg.slides import open_slide
 from wsiseg.stitching.graph import Cell
-from wsiseg.store_run import task_name
 
 Json = dict[str, Any]
 

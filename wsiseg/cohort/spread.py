@@ -12,12 +12,12 @@ from wsiseg.cohort.cells import Ticket, check_ticket, do_cell
 from wsiseg.cohort.terms import UnfitWorkerError
 from wsiseg.cohort.work import LostSchedulerError, SlideTask
 from wsiseg.errors import WsisegError
-from wsiseg.plan import RunPlan
 from wsiseg.pyramid.gate import close_gates, open_gate
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.store import ResultStore
-from wsiseg.slide_run import SlideRun
-from wsiseg.store_run import Progress
+from wsiseg.run.plan import RunPlan
+from wsiseg.run.slide_run import SlideRun
+from wsiseg.run.store_run import Progress
 
 POLL_S = 0.2
 MOST_HANGS = 2

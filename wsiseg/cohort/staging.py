@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from wsiseg.run_record import local_path
+from wsiseg.run.run_record import local_path
 from wsiseg.slides.names import is_dicom
 
 FOLDER = "wsiseg-staging"

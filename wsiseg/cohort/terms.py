@@ -10,7 +10,7 @@ from typing import Any
 from wsiseg.errors import WsisegError
 from wsiseg.inference.runtime import choose_runtime
 from wsiseg.models import Model, load_model
-from wsiseg.run_record import differences, package_versions
+from wsiseg.run.run_record import differences, package_versions
 
 Json = dict[str, Any]
 

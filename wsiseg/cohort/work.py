@@ -17,10 +17,10 @@ from wsiseg.cohort.terms import UnfitWorkerError, check_terms, model_of
 from wsiseg.cohort.text import one_line
 from wsiseg.errors import EXIT_UNREAD, OutputBusyError, WsisegError
 from wsiseg.pipeline import segment_slide
-from wsiseg.predict_options import PredictOptions
-from wsiseg.result import SlideResult
-from wsiseg.slide_run import SlideRun
-from wsiseg.store_run import Progress
+from wsiseg.run.predict_options import PredictOptions
+from wsiseg.run.result import SlideResult
+from wsiseg.run.slide_run import SlideRun
+from wsiseg.run.store_run import Progress
 
 Json = dict[str, Any]
 MakeRun = Callable[..., SlideRun]

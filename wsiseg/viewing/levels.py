@@ -15,8 +15,8 @@ from wsiseg.class_map import NOT_ANALYSED
 from wsiseg.exports.label_store import LabelStore
 from wsiseg.geometry import Region, ceil_div
 from wsiseg.pyramid.levels import halve_labels
+from wsiseg.run.store_run import HATCH_PX, UNREAD_HATCH
 from wsiseg.slides.slide import Slide
-from wsiseg.store_run import HATCH_PX, UNREAD_HATCH
 from wsiseg.tiling.frame import Frame, FrameReader
 
 COARSEST_PX = 64

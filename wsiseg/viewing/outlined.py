@@ -14,7 +14,7 @@ from wsiseg.annotations.annotation import Annotation, Ring
 from wsiseg.annotations.rasterise import inside_of
 from wsiseg.errors import UsageError
 from wsiseg.geometry import Region
-from wsiseg.plan import RunPlan
+from wsiseg.run.plan import RunPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

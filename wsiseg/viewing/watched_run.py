@@ -12,17 +12,17 @@ from pathlib import Path
 from wsiseg.annotations.annotation import Ring
 from wsiseg.geometry import Region
 from wsiseg.models import Model, load_model
-from wsiseg.output import OutputPaths
 from wsiseg.pipeline import NOT_DIAGNOSTIC
-from wsiseg.plan import RunPlan, make_plan
-from wsiseg.predict_options import PredictOptions
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.store import ResultStore
-from wsiseg.result import SlideResult, write_result
-from wsiseg.run_record import local_files
-from wsiseg.slide_run import SlideRun
+from wsiseg.run.output import OutputPaths
+from wsiseg.run.plan import RunPlan, make_plan
+from wsiseg.run.predict_options import PredictOptions
+from wsiseg.run.result import SlideResult, write_result
+from wsiseg.run.run_record import local_files
+from wsiseg.run.slide_run import SlideRun
+from wsiseg.run.store_run import Progress
 from wsiseg.slides import open_slide, slide_id
-from wsiseg.store_run import Progress
 from wsiseg.viewing.growing import GrowingLevels
 from wsiseg.viewing.outlined import bounds_of, outlined, region_name
 from wsiseg.viewing.stoppable import StoppableSlide, check

@@ -161,7 +161,7 @@ def label_layers(viewer: Any) -> list[Any]:
 
 def summary_rows(store: Path) -> list[dict[str, Any]] | None:
     """Return the classes of the summary beside a store, None where there is none that fits."""
-    from wsiseg.output import read_summary
+    from wsiseg.run.output import read_summary
 
     summary = read_summary(store.with_name(store.name.removesuffix(".wsiseg.ome.zarr") + ".summary.json"))
     rows = None if summary is None else summary.get("classes")

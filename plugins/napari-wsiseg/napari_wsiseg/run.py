@@ -14,8 +14,8 @@ from napari_wsiseg.layers import LabelsShown
 from napari_wsiseg.tiles import TiledLevels
 from wsiseg.annotations.annotation import Ring
 from wsiseg.geometry import Region
-from wsiseg.plan import RunPlan
-from wsiseg.predict_options import PredictOptions
+from wsiseg.run.plan import RunPlan
+from wsiseg.run.predict_options import PredictOptions
 from wsiseg.viewing.growing import GrowingLevels
 from wsiseg.viewing.stoppable import StoppedError
 from wsiseg.viewing.watched_run import predict_watched

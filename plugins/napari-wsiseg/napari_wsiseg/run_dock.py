@@ -38,8 +38,8 @@ from wsiseg.exports.label_store import open_label_store
 from wsiseg.inference.runtime import DEVICES
 from wsiseg.models import DEFAULT_MODEL
 from wsiseg.models.files import list_models
-from wsiseg.predict_options import PredictOptions
-from wsiseg.result import SlideResult
+from wsiseg.run.predict_options import PredictOptions
+from wsiseg.run.result import SlideResult
 from wsiseg.slides import parse_mpp
 
 RUNNING = "tissue (running)"

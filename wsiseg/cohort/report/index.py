@@ -15,7 +15,7 @@ from wsiseg.cohort.state import STATES, SlideState, summed
 from wsiseg.cohort.text import one_line
 from wsiseg.errors import WsisegError
 from wsiseg.exports.files import whole_file
-from wsiseg.output import OutputPaths, read_summary
+from wsiseg.run.output import OutputPaths, read_summary
 
 Json = dict[str, Any]
 MOST_EXTRA = 6

@@ -9,9 +9,9 @@ from wsiseg.class_map import TISSUE8
 from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region
 from wsiseg.models import Model
-from wsiseg.output import OutputPaths
-from wsiseg.plan import make_plan
-from wsiseg.run_record import fingerprint, local_files
+from wsiseg.run.output import OutputPaths
+from wsiseg.run.plan import make_plan
+from wsiseg.run.run_record import fingerprint, local_files
 from wsiseg.slides import open_slide
 
 RGB = np.random.default_rng(2).integers(90, 220, (64, 80, 3), np.uint8)

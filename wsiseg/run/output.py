@@ -11,7 +11,7 @@ from wsiseg.class_map import NOT_ANALYSED, UNREAD, ClassMap
 from wsiseg.errors import UsageError
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.store import ResultStore, StoreLayout, create_store
-from wsiseg.run_record import differences
+from wsiseg.run.run_record import differences
 from wsiseg.tiling.tissue import TissueMask
 
 Json = dict[str, Any]

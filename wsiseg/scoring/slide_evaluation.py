@@ -12,9 +12,9 @@ from wsiseg.evaluation.by_case import CasesEvaluation, EvaluateCases
 from wsiseg.evaluation.whole_picture import channel_table, never_predicted
 from wsiseg.inference.runtime import Runtime, RuntimeChoice, build_runtime
 from wsiseg.models import Model, ModelCard
-from wsiseg.plan import make_plan
-from wsiseg.predict_options import PredictOptions
-from wsiseg.slide_cases import PredictedSlide, StoredSlide, result_of
+from wsiseg.run.plan import make_plan
+from wsiseg.run.predict_options import PredictOptions
+from wsiseg.scoring.slide_cases import PredictedSlide, StoredSlide, result_of
 
 COARSEST_IMAGE_MPP = 32.0
 """No image is stored here, so that its resolution must not stand in the way."""

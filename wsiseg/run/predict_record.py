@@ -9,8 +9,8 @@ from typing import Any
 from wsiseg.confidence import Calibration
 from wsiseg.inference.runtime import RuntimeChoice
 from wsiseg.models import Model
-from wsiseg.predict_options import PredictOptions
-from wsiseg.run_record import fingerprint, package_versions
+from wsiseg.run.predict_options import PredictOptions
+from wsiseg.run.run_record import fingerprint, package_versions
 from wsiseg.slides.slide import Slide
 from wsiseg.tiling.frame import Frame
 from wsiseg.tiling.grid import TileGrid

@@ -19,8 +19,8 @@ from wsiseg.evaluation.region_case import LabelledRegion, RegionCase, decoded_re
 from wsiseg.evaluation.tiled_logits import TiledLogits, whole_frame
 from wsiseg.evaluation.whole_picture import channel_table, choose_device, never_predicted
 from wsiseg.models import Model
-from wsiseg.plan import HALO_PX, TILE_PX
-from wsiseg.slide_evaluation import SlideEvaluator
+from wsiseg.run.plan import HALO_PX, TILE_PX
+from wsiseg.scoring.slide_evaluation import SlideEvaluator
 
 Report = Callable[[int, int], None]
 """Called with (cases done, cases in all)."""

@@ -14,11 +14,11 @@ from dataclasses import asdict
 
 from wsiseg.geometry import Region
 from wsiseg.inference.runtime import KEEPER, Runtime, usable_cpus
-from wsiseg.plan import RunPlan
 from wsiseg.pyramid.journal import TaskLog
 from wsiseg.pyramid.store import ResultStore
+from wsiseg.run.plan import RunPlan
+from wsiseg.run.store_run import Progress, StoreRun
 from wsiseg.stitching.kernel import SegmentedTile, crop_tile, stitch_block
-from wsiseg.store_run import Progress, StoreRun
 
 MOST_STREAMS = 4
 """Tiles in the network at once: each stream has activations of its own, about 0.15 GB for a default tile."""

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsiseg.case_evaluation import region_logits
 from wsiseg.config import CalibrateConfig, Data, RegionsData, SlidesData
 from wsiseg.datasets.breast_regions import open_regions
 from wsiseg.datasets.catalogue import open_dataset
@@ -25,9 +24,10 @@ from wsiseg.evaluation.region_case import decoded_region
 from wsiseg.evaluation.tiled_logits import TiledLogits
 from wsiseg.evaluation.whole_picture import PicturePredictor, channel_table, choose_device
 from wsiseg.models import Model, ModelCard
-from wsiseg.plan import make_plan
-from wsiseg.predict_options import PredictOptions
-from wsiseg.slide_evaluation import COARSEST_IMAGE_MPP
+from wsiseg.run.plan import make_plan
+from wsiseg.run.predict_options import PredictOptions
+from wsiseg.scoring.case_evaluation import region_logits
+from wsiseg.scoring.slide_evaluation import COARSEST_IMAGE_MPP
 from wsiseg.slides import slide_id
 
 PROBE_BYTES = 1 << 20

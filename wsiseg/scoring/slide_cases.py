@@ -20,8 +20,8 @@ from wsiseg.exports.label_store import LabelStore, open_label_store
 from wsiseg.geometry import Region, ceil_div
 from wsiseg.inference.runtime import Runtime
 from wsiseg.models import ModelCard
-from wsiseg.plan import RunPlan
-from wsiseg.run_record import fingerprint
+from wsiseg.run.plan import RunPlan
+from wsiseg.run.run_record import fingerprint
 from wsiseg.slides import slide_id
 from wsiseg.slides.slide import Slide
 from wsiseg.stitching.kernel import Mask, SegmentedTile, crop_tile, stitch_block

@@ -13,10 +13,10 @@ from wsiseg.class_map import UNREAD
 from wsiseg.errors import EXIT_OK, EXIT_UNREAD, UsageError
 from wsiseg.exports.overlay import PICTURE_PX, draw_overlay
 from wsiseg.exports.summary import UNREAD_LIMIT, write_json
-from wsiseg.output import OutputPaths, claim, finished_summary, prepare_store
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.store import ResultStore
-from wsiseg.store_run import StorePlan, StoreRun
+from wsiseg.run.output import OutputPaths, claim, finished_summary, prepare_store
+from wsiseg.run.store_run import StorePlan, StoreRun
 from wsiseg.tiling.tissue import TissueMask
 
 Json = dict[str, Any]

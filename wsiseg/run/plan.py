@@ -16,9 +16,9 @@ from wsiseg.errors import UsageError
 from wsiseg.geometry import Region
 from wsiseg.inference.runtime import RuntimeChoice, choose_runtime
 from wsiseg.models import Model, ModelCard
-from wsiseg.predict_options import PredictOptions
-from wsiseg.predict_record import prediction_record
 from wsiseg.pyramid.store import CHUNK_PX, StoreLayout
+from wsiseg.run.predict_options import PredictOptions
+from wsiseg.run.predict_record import prediction_record
 from wsiseg.slides import brightfield_warning, resolve_mpp
 from wsiseg.slides.slide import Slide
 from wsiseg.tiling.frame import WHOLE_WITHIN, Frame, check_resolution, check_size, frame_at, image_frame_for

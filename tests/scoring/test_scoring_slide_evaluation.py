@@ -18,7 +18,7 @@ from wsiseg.evaluation.bootstrap import bootstrap
 from wsiseg.evaluation.confusion import Confusion
 from wsiseg.geometry import Region
 from wsiseg.phantom.slide_file import write_phantom_slide
-from wsiseg.slide_evaluation import SlideEvaluator, slide_table
+from wsiseg.scoring.slide_evaluation import SlideEvaluator, slide_table
 from wsiseg.slides import open_slide
 from wsiseg.slides.array import ArraySlide
 

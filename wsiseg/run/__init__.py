@@ -1,0 +1,1 @@
+"""One run on one output: its options, plan, record, lock, tasks and result."""
