@@ -28,6 +28,10 @@ from wsiseg.models import build_model
         ("espnet-c", 8, {"dilation": 3}, "unknown option of espnet-c 'dilation'"),
         ("enet", 8, {"width": 8}, "enet has no options"),
         ("unet", 8, {"width": 7}, "expected one of 8, 16, 32, 64"),
+        ("ynet", 8, {"diagnoses": 4}, "ynet has no options"),
+        ("ynet-joint", 8, {"diagnoses": 1}, "diagnoses is 1: expected one of 2 to 64"),
+        ("ynet-joint", 8, {"diagnoses": 4.0}, "diagnoses is 4.0"),
+        ("ynet-joint", 8, {"idle_branches": 0}, "expected one of True, False"),
     ],
 )
 def test_refused(name, classes, options, message):

@@ -13,6 +13,7 @@ from wsiseg.models import MODELS, build_model
 from wsiseg.models.checkpoint import load_tensors, stored_tensors
 from wsiseg.models.enet import pool, unpool
 from wsiseg.models.quiet import quiet_torchscript
+from wsiseg.models.ynet import YNetJoint
 
 SMALL = {
     "espnet": {"alpha3": 1},
@@ -22,6 +23,8 @@ SMALL = {
     "enet": {},
     "erfnet": {},
     "unet": {"width": 8},
+    "ynet": {},
+    "ynet-joint": {"diagnoses": 4, "idle_branches": False},
 }
 CASES = [
     *((name, options) for name, options in SMALL.items()),
@@ -98,7 +101,9 @@ def test_bfloat16(network):
 
 def test_gradients_reach_every_parameter(network):
     network = copy.deepcopy(network).train()
-    network(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    image = torch.randn(2, 3, 64, 64)
+    outputs = network.both(image) if isinstance(network, YNetJoint) else (network(image),)
+    sum(output.square().mean() for output in outputs).backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 

@@ -22,6 +22,7 @@ def test_every_table_is_there(rows):
         "2f": 4,
         "2g": 6,
         "1c": 1,
+        "1d": 2,
         "fig. 5": 7,
     }
     assert len(rows) == len(ROWS)

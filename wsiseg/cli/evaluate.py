@@ -63,6 +63,10 @@ def evaluate(
     from wsiseg.evaluation.result import as_table
 
     typer.echo(as_table(result) if result["compared_px"] else "no truth to compare with: nothing scored")
+    for key in {"diagnosis", "diagnosis_demo"} & result.keys():
+        from wsiseg.evaluation.diagnosis_over_list import as_lines
+
+        typer.echo(f"\n{as_lines(result[key], key)}")
     if output is not None:
         typer.echo(f"\nwritten to {output}")
 
@@ -103,6 +107,8 @@ def _evaluate(config: EvaluateConfig, output: Path | None) -> dict[str, Any]:
 
 
 def _evaluate_cases(config: EvaluateConfig, output: Path | None) -> dict[str, Any]:
+    from wsiseg.config import RegionsData
+    from wsiseg.evaluation.diagnosis_over_list import diagnosis_key, evaluate_diagnosis
     from wsiseg.evaluation.figures import draw_worst_windows
     from wsiseg.evaluation.result import describe_cases
     from wsiseg.scoring.case_evaluation import evaluate_cases
@@ -114,6 +120,8 @@ def _evaluate_cases(config: EvaluateConfig, output: Path | None) -> dict[str, An
     result = describe_cases(
         scored, found.classes, model.card, config, split=found.split, runtime=found.runtime
     )
+    if model.card.diagnosis is not None and isinstance(config.data, RegionsData):
+        result[diagnosis_key(model.card.diagnosis.demo)] = evaluate_diagnosis(config, config.data, model)
     if output is not None:
         worst = draw_worst_windows(scored.worst, found.classes) if scored.worst else None
         _write(output, result, scored.confusion, found.classes, worst)

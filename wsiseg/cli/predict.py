@@ -18,6 +18,7 @@ from wsiseg.geometry import Region, parse_region
 if TYPE_CHECKING:
     from wsiseg.run.predict_options import PredictOptions
     from wsiseg.run.result import SlideResult
+    from wsiseg.slide_diagnosis import NamedRegion
 
 CASE_BLIND = ("win32", "darwin")
 """Platforms whose file names differ in more than upper and lower case."""
@@ -56,6 +57,10 @@ def predict(
     ] = "auto",
     ngff: Annotated[str, typer.Option(metavar="0.5|0.4", help="OME-NGFF version to write.")] = "0.5",
     image_mpp: Annotated[float, typer.Option(help="um per pixel of the image stored with the labels.")] = 4.0,
+    regions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="GeoJSON of regions to tell a diagnosis of (ynet-joint weights)."),
+    ] = None,
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Also write how sure the network is of each label.")
     ] = False,
@@ -90,7 +95,9 @@ def predict(
     if "dicom-seg" in (also or ()):
         _check_dicom(slides)
     _check_ids(slides)
-    _check_apart(slides, output, [name for name in (model, tissue) if Path(name).suffix])
+    if regions is not None and len(slides) > 1:
+        raise UsageError(f"--regions {regions} is of one slide, but {len(slides)} are given: one at a time")
+    _check_apart(slides, output, [name for name in (model, tissue, str(regions)) if Path(name).suffix])
     from wsiseg.models import load_model
     from wsiseg.run.predict_options import PredictOptions
 
@@ -108,12 +115,17 @@ def predict(
         trace=trace,
         overwrite=overwrite,
     )
+    told = _to_diagnose(options, regions)
     talk = not quiet and not as_json
     summaries, codes = [], []
     for slide in slides:
         working_on(slide)
         try:
             result = predict_one(slide, output, options, show_progress=not quiet)
+            if told:
+                from wsiseg.slide_diagnosis import add_diagnosis
+
+                result = add_diagnosis(result, slide, options, told)
             exported = [path for kind in also or () if (path := _export(result, slide, kind, overwrite))]
         except (WsisegError, OSError) as error:
             if len(slides) == 1:
@@ -150,6 +162,19 @@ def predict_one(slide: str, output: Path, options: PredictOptions, *, show_progr
     except KeyboardInterrupt as error:  # typer would end in a bare "Aborted"
         sys.stderr.write("wsiseg: interrupted; the same command goes on from here\n")
         raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+def _to_diagnose(options: PredictOptions, regions: Path | None) -> list[NamedRegion]:
+    """Return the regions to tell a diagnosis of; none where the model only segments and nobody asks."""
+    from wsiseg.models import Model
+
+    if not isinstance(options.model, Model) or (regions is None and options.model.card.diagnosis is None):
+        return []
+    from wsiseg.evaluation.region_diagnosis import diagnosis_card
+    from wsiseg.slide_diagnosis import regions_of
+
+    diagnosis_card(options.model)
+    return regions_of(options, regions)
 
 
 def _export(result: SlideResult, slide: str, kind: str, overwrite: bool) -> Path | None:
@@ -190,6 +215,15 @@ def report(result: SlideResult, exported: Sequence[Path] = (), *, verbose: bool 
         if areas[key] or key == "predicted"
     ]
     console.print(", ".join(parts) + f"; {summary['seconds']:.1f} s")
+    for key in ("diagnosis", "diagnosis_demo"):
+        for said in summary.get(key, {}).get("regions", ()):
+            told = (
+                ", ".join(f"{name} {p:.2f}" for name, p in (said["probabilities"] or {}).items()) or "nothing"
+            )
+            remarks = "".join(f"; {text}" for text in said["remarks"])
+            console.print(f"{key} of {said['name']}: {told}{remarks}", markup=False, soft_wrap=True)
+        if key in summary:
+            console.print(summary[key]["note"], markup=False, soft_wrap=True)
     if verbose:
         run: dict[str, Any] = summary["run"]
         tiles = f"tile {run['tile_px']} px, halo {run['halo_px']} px"

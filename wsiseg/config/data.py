@@ -110,7 +110,7 @@ class RegionsData(Config):
     root: Location
     """Folder that the following, and the paths in the list, start from."""
     list: Name = "regions.txt"
-    """Text file, one `rgb.png, label.png` per line; what follows (a diagnosis) is not read."""
+    """Text file, one `rgb.png, label.png` per line; a diagnosis (1, 2 ...) may follow, for Y-Net."""
     classes: Name | None = None
     """Class map; None: the eight breast tissue types."""
     scale: Annotated[float, Field(ge=1, le=64, allow_inf_nan=False)] = 1.0

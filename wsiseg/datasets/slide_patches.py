@@ -90,6 +90,10 @@ class SlidePatches(Dataset[tuple[Tensor, Tensor]]):
         x, y = round(region.x * factor[0]), round(region.y * factor[1])
         return f"{self._cases.cases[number].name} at level-0 {x},{y}"
 
+    def case_of(self, index: int) -> int:
+        """Return the number of the case that patch `index` of this epoch comes from."""
+        return self._place(index, np.random.default_rng((self._seed, self.epoch, index)))[0]
+
     def class_frequencies(self) -> NDArray[np.float64]:
         """Return each class's share of the labelled area of all cases, in the classes' order."""
         area = self._area_px.sum(axis=0)

@@ -12,12 +12,14 @@ from wsiseg.models.erfnet import ERFNet
 from wsiseg.models.espnet import STRIDED_K, Decoder, Down, EncoderOptions, ESPNet, ESPNetEncoder, Module
 from wsiseg.models.network import SegmentationNetwork
 from wsiseg.models.unet import UNet
+from wsiseg.models.ynet import YNet, YNetJoint
 
 MAX_CLASSES = 254
 MAX_ALPHA = 64
 """More modules than any published network has; a card that asks for more is damaged or hostile."""
+MAX_DIAGNOSES = 64
 
-_CHOICES: dict[str, tuple[object, ...]] = {
+_CHOICES: dict[str, Sequence[object]] = {
     "activation": ("prelu", "relu"),
     "residual": (True, False),
     "hff": (True, False),
@@ -28,6 +30,8 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "decoder": get_args(Decoder),
     "k": (2, 3, 4, 5, 6, 7, 8),
     "width": (8, 16, 32, 64),
+    "diagnoses": range(2, MAX_DIAGNOSES + 1),
+    "idle_branches": (True, False),
 }
 
 
@@ -76,6 +80,22 @@ def unet(num_classes: int, **options: Any) -> UNet:
     return UNet(num_classes, **options)
 
 
+def ynet(num_classes: int, **options: Any) -> YNet:
+    """Return Y-Net's segmentation arm; logits at full size."""
+    _check_known("ynet", options, [])
+    return YNet(num_classes)
+
+
+def ynet_joint(num_classes: int, **options: Any) -> YNetJoint:
+    """Return Y-Net with both arms: logits at full size, and `both` and `diagnose` for `diagnoses` outputs.
+
+    `idle_branches` (true): with the weights that the publication counts and the network never uses.
+    """
+    _check_known("ynet-joint", options, ["diagnoses", "idle_branches"])
+    _check_choices("ynet-joint", options)
+    return YNetJoint(num_classes, **options)
+
+
 MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
     "espnet": espnet,
     "espnet-c": espnet_c,
@@ -84,6 +104,8 @@ MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
     "enet": enet,
     "erfnet": erfnet,
     "unet": unet,
+    "ynet": ynet,
+    "ynet-joint": ynet_joint,
 }
 
 
@@ -136,7 +158,8 @@ def _check_choices(name: str, options: dict[str, Any]) -> None:
         value = options[option]
         # 1 == True in Python; a typed option keeps them apart.
         if not any(value == item and type(value) is type(item) for item in valid):
-            raise UsageError(f"{name}: {option} is {value!r}: expected one of {', '.join(map(str, valid))}")
+            said = f"{valid[0]} to {valid[-1]}" if isinstance(valid, range) else ", ".join(map(str, valid))
+            raise UsageError(f"{name}: {option} is {value!r}: expected one of {said}")
 
 
 def _check_combination(name: str, chosen: EncoderOptions, given: dict[str, Any]) -> None:

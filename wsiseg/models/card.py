@@ -49,6 +49,21 @@ class Architecture(BaseModel):
         return options
 
 
+class DiagnosisCard(BaseModel):
+    """What the diagnosis arm of a network tells."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    names: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=100)], ...], Field(min_length=2, max_length=64)
+    ]
+    """One per output, in their order."""
+    window_px: Side
+    """Side of the windows that it was trained on, at the network's input."""
+    demo: StrictBool
+    """True: it learnt from generated tissue, and says nothing about a patient."""
+
+
 class ModelCard(BaseModel):
     """Everything needed to use the weights rightly. Travels inside of their file."""
 
@@ -90,6 +105,8 @@ class ModelCard(BaseModel):
     """Logits are divided by it where confidences are asked for; the labels do not depend on it."""
     temperature_note: Text = ""
     """On what the temperature was fitted; empty: it was not, and confidences are uncalibrated."""
+    diagnosis: DiagnosisCard | None = None
+    """None: the network only segments."""
     weights_sha256: Sha256 | None = None
     """Of the tensors, see `wsiseg.models.files.digest`; filled in by `save_model`."""
 
@@ -107,6 +124,11 @@ class ModelCard(BaseModel):
                 f"but {len(self.classes)} classes are listed: give one per channel"
             )
         ClassMap(classes=self.classes)
+        outputs = self.architecture.options.get("diagnoses")
+        if self.diagnosis is not None and outputs != len(self.diagnosis.names):
+            raise ValueError(
+                f"{len(self.diagnosis.names)} diagnoses are named, the network has {outputs} outputs"
+            )
         if not any(item.predicted for item in self.classes):
             raise ValueError("no class is predicted: at least one needs predicted = true")
         if self.domain == "slide" and self.mpp is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +41,8 @@ class Phantom:
     mpp: float
     """um per pixel."""
     parameters: PhantomParameters
+    kinds: frozenset[str]
+    """Kinds of structures that were drawn."""
 
 
 def generate_phantom(
@@ -51,11 +54,13 @@ def generate_phantom(
     ranges: Ranges = TRAINING_RANGES,
     parameters: PhantomParameters | None = None,
     outline: Outline = "full",
+    without: Container[str] = (),
 ) -> Phantom:
     """Draw an H&E-like slide with all eight labels; the same arguments give the same pixels.
 
     Everything is laid out in um, so another mpp draws the same scene at another resolution.
-    `outline="island"` leaves glass around the tissue. Parameters are drawn from `ranges` unless given.
+    `outline="island"` leaves glass around the tissue; `without` names kinds of structures that are not drawn
+    (`wsiseg.phantom.layout`). Parameters are drawn from `ranges` unless given.
     Raises UsageError for a size or mpp that cannot be drawn.
     """
     _check(width_px, height_px, mpp)
@@ -71,7 +76,8 @@ def generate_phantom(
         row, column = min(int(y_um / mpp), height_px - 1), min(int(x_um / mpp), width_px - 1)
         return float(malignant[row, column])
 
-    for structure in lay_out(streams[3], width_px * mpp, height_px * mpp, p, malignant_at):
+    structures = lay_out(streams[3], width_px * mpp, height_px * mpp, p, malignant_at, without)
+    for structure in structures:
         shapes.paint(canvas, structure, p, ragged, ridged)
     del ragged, ridged
     if outline == "island":
@@ -85,7 +91,7 @@ def generate_phantom(
     rgb = scan(streams[7], stains, p, mpp)
     labels = canvas.labels
     labels[labels >= tissue.FAT] = shapes.BACKGROUND
-    return Phantom(rgb, labels, mpp, p)
+    return Phantom(rgb, labels, mpp, p, frozenset(item.kind for item in structures))
 
 
 def _check(width_px: int, height_px: int, mpp: float) -> None:

@@ -5,7 +5,7 @@ Each structure carries its own seed, so what it looks like does not depend on th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,11 +71,15 @@ def lay_out(
     height_um: float,
     parameters: PhantomParameters,
     malignant_at: DomainAt,
+    without: Container[str] = (),
 ) -> list[Structure]:
-    """Return the structures of a scene; `malignant_at(x_um, y_um)` > 0 says which domain a point is in."""
+    """Return the structures of a scene, none of the kinds `without`.
+
+    `malignant_at(x_um, y_um)` > 0 says which domain a point is in.
+    """
     tries = int(np.ceil(width_um * height_um / 1e6 * 700)) + 20
     kinds = list(_WEIGHTS)
-    weights = np.array([_WEIGHTS[kind] for kind in kinds])
+    weights = np.array([(0.0, 0.0) if kind in without else _WEIGHTS[kind] for kind in kinds])
     cumulative = np.cumsum(weights / weights.sum(axis=0), axis=0)
     candidates: list[Structure] = []
     for _ in range(tries):

@@ -18,7 +18,7 @@ from wsiseg.tiling.grid import TileGrid
 RECORD_FORMAT = 2
 CARD_TALK = {
     "scores", "scores_note", "licence", "source", "source_sha256", "training_data", "temperature",
-    "temperature_note", "weights_sha256",
+    "temperature_note", "weights_sha256", "diagnosis",
 }  # fmt: skip
 """Fields of a card that move no byte of the result; the others are part of the run record."""
 

@@ -6,7 +6,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from wsiseg.config import CityscapesData, Config, FolderData, Location, RegionsData, SlidesData, VocData
+from wsiseg.config import (
+    CityscapesData,
+    Config,
+    FolderData,
+    Location,
+    Name,
+    RegionsData,
+    SlidesData,
+    VocData,
+)
 from wsiseg.datasets.augment import Augment
 from wsiseg.models.card import MPP_MAX, MPP_MIN
 
@@ -14,6 +23,7 @@ WITH_ENCODER = ("espnet",)
 """Networks whose encoder can be trained first, on labels at 1/8."""
 
 
+WITH_DIAGNOSIS = "ynet-joint"
 Resolutions = Annotated[tuple[Annotated[float, Field(ge=MPP_MIN, le=MPP_MAX)], ...], Field(max_length=16)]
 
 
@@ -140,6 +150,17 @@ class StageConfig(Config):
     halve_every: Annotated[int, Field(ge=1)] = 100
 
 
+class JointConfig(Config):
+    """Y-Net's two arms, trained together on regions that have a diagnosis."""
+
+    diagnoses: Annotated[tuple[Name, ...], Field(min_length=2, max_length=64)]
+    """What the numbers 1, 2, 3 ... in the lists stand for."""
+    segmentation: StageConfig | None = None
+    """First stage: the segmentation arm alone; none: both arms begin together."""
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Of the diagnosis' cross entropy beside the segmentation's."""
+
+
 class TrainConfig(Config):
     """Everything that a run depends on."""
 
@@ -156,6 +177,8 @@ class TrainConfig(Config):
     """What is learnt from, and how patches are cut from it."""
     encoder: StageConfig | None = None
     """First stage, espnet alone: ESPNet-C against labels at 1/8."""
+    joint: JointConfig | None = None
+    """ynet-joint alone: the diagnosis beside the segmentation."""
     whole: StageConfig
     """Second or only stage: everything trained."""
     batch: Annotated[int, Field(ge=1, le=4096)] = 8
@@ -191,6 +214,24 @@ class TrainConfig(Config):
                 f"encoder is given, but {self.model.network} has no encoder stage "
                 f"(only {', '.join(WITH_ENCODER)}): leave encoder out"
             )
+        if (self.joint is not None) != (self.model.network == WITH_DIAGNOSIS):
+            raise ValueError(
+                f"joint and model.network {WITH_DIAGNOSIS} belong together: give both or leave both out"
+            )
+        if self.joint is not None:
+            self._joint_fits(self.joint)
         if self.encoder is not None and self.init is not None and self.init.freeze_encoder:
             raise ValueError("encoder is given and init.freeze_encoder is true: leave one of the two out")
         return self
+
+    def _joint_fits(self, joint: JointConfig) -> None:
+        if self.init is not None:
+            raise ValueError("joint and init are both given: Y-Net begins at random, leave init out")
+        if self.data.dataset != "breast-regions":
+            raise ValueError(f"joint needs data.dataset breast-regions, not {self.data.dataset}")
+        wanted = {"diagnoses": len(joint.diagnoses), "idle_branches": False}
+        if self.model.options != wanted:
+            raise ValueError(
+                f"model.options are {self.model.options}: expected {wanted}, as many outputs as "
+                "joint.diagnoses and no weights that nothing uses"
+            )

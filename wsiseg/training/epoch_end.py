@@ -73,14 +73,11 @@ class EpochEnd:
         }
         found: dict[str, Any] = {}
         if due and len(self._source.validation):
-            scores, shown = validate(
-                stage.network, stage.card, self._source.validation, self._processes, self._config.samples
-            )
-            found = scores_for_card(scores, stage.card)
+            found, value, shown = self._score()
             row |= {"mean_iou": found["mean_iou"], "pixel_accuracy": found["pixel_accuracy"]}
-            better = position.best is None or (scores.mean_iou or 0.0) > position.best
+            better = position.best is None or value > position.best
             if better:
-                position = position.model_copy(update={"best": scores.mean_iou or 0.0})
+                position = position.model_copy(update={"best": value})
             self._draw_samples(shown)
         else:
             better = not len(self._source.validation)
@@ -89,6 +86,14 @@ class EpochEnd:
             self._save_best(last.epoch, found)
         self._record(row, found)
         return position
+
+    def _score(self) -> tuple[dict[str, Any], float, list[Shown]]:
+        """Return the scores for the card, the one number that epochs are compared by, and pictures."""
+        card = self._stage.card
+        scores, shown = validate(
+            self._stage.network, card, self._source.validation, self._processes, self._config.samples
+        )
+        return scores_for_card(scores, card), scores.mean_iou or 0.0, shown
 
     def _save_best(self, epoch: int, found: dict[str, Any]) -> None:
         scores = {"epoch": epoch, **({"validation": found} if found else {})}

@@ -19,12 +19,12 @@ class Patches(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return uint8 (3, H, W) RGB and uint8 (H, W) label ids, 255 ignored."""
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        """Return uint8 (3, H, W) RGB and uint8 (H, W) label ids, 255 ignored; what may follow is Y-Net's."""
 
 
-Loaded = tuple[Tensor, Tensor]
-"""uint8 (N, 3, H, W) RGB and (N, H, W) label ids."""
+Loaded = tuple[Tensor, ...]
+"""uint8 (N, 3, H, W) RGB and (N, H, W) label ids; what may follow, stacked too."""
 
 
 class _ByEpoch(Dataset[Loaded | WsisegError]):
@@ -42,12 +42,12 @@ class _ByEpoch(Dataset[Loaded | WsisegError]):
 
 
 def _collate(items: list[Loaded | WsisegError]) -> Loaded | WsisegError:
-    pairs = []
+    read = []
     for item in items:
         if isinstance(item, WsisegError):
             return item
-        pairs.append(item)
-    return torch.stack([rgb for rgb, _ in pairs]), torch.stack([labels for _, labels in pairs])
+        read.append(item)
+    return tuple(torch.stack(parts) for parts in zip(*read, strict=True))
 
 
 def load_batches(

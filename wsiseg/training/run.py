@@ -19,6 +19,7 @@ from wsiseg.models import load_model, save_model
 from wsiseg.models.checkpoint import stored_tensors
 from wsiseg.training.config import TrainConfig
 from wsiseg.training.epoch_end import EpochEnd, Watcher
+from wsiseg.training.joint import JointEpochEnd, JointStepper, joint_stages
 from wsiseg.training.loop import Hooks, train_stage
 from wsiseg.training.losses import class_weights
 from wsiseg.training.processes import Processes, join
@@ -82,27 +83,30 @@ def _train(config: TrainConfig, run: RunFolder, processes: Processes, watcher: W
             load_state(run.state, network, optimiser)
         else:
             position = Position(stage=stage.index)
-        stepper = Stepper(stage, config, processes, optimiser)
+        make_stepper, make_end = (JointStepper, JointEpochEnd) if config.joint else (Stepper, EpochEnd)
+        stepper = make_stepper(stage, config, processes, optimiser)
 
         def keep(now: Position, optimiser: torch.optim.Adam = optimiser) -> None:
             if processes.is_first:
                 save_state(run.state, network, optimiser, now)
 
-        best_file = run.best if stage.network is network else run.encoder
-        at_end = EpochEnd(run, config, source, stage, best_file, processes, watcher, rows)
+        best_file = run.path / f"{stage.part or 'best'}.safetensors"
+        at_end = make_end(run, config, source, stage, best_file, processes, watcher, rows)
         train_stage(
             stage, config, source.patches, source.groups, processes, stepper, position,
             Hooks(on_step=watcher.step, on_epoch=at_end, on_state=keep),
         )  # fmt: skip
         processes.wait_for_all()
-        if stage.network is not network:
-            _take_over(network.get_submodule("encoder"), run.encoder)
+        if stage.part:
+            _take_over(network.get_submodule(stage.part), best_file)
     return _finish(run, begun, rows, processes)
 
 
 def _stages(config: TrainConfig, begun: Start, source: Source) -> list[Stage]:
-    """Return ESPNet-C first, where the config asks for it, and then everything."""
+    """Return ESPNet-C (or Y-Net's segmentation) first, where the config asks for it, and then everything."""
     weights = class_weights(source.frequencies, config.class_weight_offset)
+    if config.joint is not None:
+        return joint_stages(config, config.joint, begun, weights)
     rates, frozen = {}, []
     if config.init is not None:
         rates = dict.fromkeys(begun.kept, config.init.kept_rate)
@@ -124,6 +128,7 @@ def _stages(config: TrainConfig, begun: Start, source: Source) -> list[Stage]:
     encoder = Stage(
         index=0,
         name="encoder",
+        part="encoder",
         network=begun.network.get_submodule("encoder"),
         card=encoder_card(begun.card),
         config=config.encoder,
@@ -133,11 +138,11 @@ def _stages(config: TrainConfig, begun: Start, source: Source) -> list[Stage]:
     return [encoder, whole]
 
 
-def _take_over(encoder: torch.nn.Module, best: Path) -> None:
-    """Fill the encoder with the best state of its own stage."""
+def _take_over(part: torch.nn.Module, best: Path) -> None:
+    """Fill a part of the network with the best state of its own stage."""
     found = stored_tensors(load_model(best).network)
     with torch.no_grad():
-        for name, tensor in stored_tensors(encoder).items():
+        for name, tensor in stored_tensors(part).items():
             tensor.copy_(found[name])
 
 

@@ -31,7 +31,6 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.state = path / "state.safetensors"
-        self.encoder = path / "encoder.safetensors"
         self.best = path / "best.safetensors"
         self.last = path / "last.safetensors"
         self.log = path / "train.log"

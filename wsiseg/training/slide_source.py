@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from wsiseg.class_map import ClassMap
 from wsiseg.datasets.apart import check_apart
-from wsiseg.datasets.breast_regions import open_regions
+from wsiseg.datasets.breast_regions import diagnosis_of, open_regions
+from wsiseg.datasets.diagnosed_patches import DiagnosedPatches
 from wsiseg.datasets.labelled_area import Case, Factor
 from wsiseg.datasets.region_files import decode_regions
 from wsiseg.datasets.slide_list import LabelledSlide, open_slide_list
 from wsiseg.datasets.slide_patches import SlidePatches
 from wsiseg.datasets.slide_regions import SlideRegions
 from wsiseg.errors import UsageError, WsisegError
+from wsiseg.evaluation.region_diagnosis import with_diagnosis
 from wsiseg.slides.physical import resolve_mpp
 from wsiseg.tiling.frame import check_resolution, frame_at
 from wsiseg.training.config import RegionData, Sampling, SlideData, TrainConfig
@@ -49,14 +53,32 @@ def region_source(config: TrainConfig, data: RegionData, folder: Path) -> Source
     scales = data.scales or (data.train.scale,)
     factors = [[(scale, scale) for scale in scales]] * len(cases)
     held: Held = ((), ())
+    found = None
     if data.validation is not None:
         found = open_regions(data.validation)
         _check_classes(training.classes, found.classes)
         others = decode_regions(found, folder / "regions")
         check_apart(cases, others)
         held = others, [(data.validation.scale, data.validation.scale)] * len(others)
-    said = f"{len(cases)} labelled regions of slides ({training.split})."
-    return _source(config, data, (cases, factors), held, training.classes, said)
+    kind = (
+        "generated regions (phantoms), of no patient" if training.phantoms else "labelled regions of slides"
+    )
+    said = f"{len(cases)} {kind} ({training.split})."
+    source = replace(
+        _source(config, data, (cases, factors), held, training.classes, said), phantoms=training.phantoms
+    )
+    if config.joint is None:
+        return source
+    others_told = () if found is None else with_diagnosis(found, held, config.joint.diagnoses)
+    return replace(
+        source,
+        patches=DiagnosedPatches(
+            cast(SlidePatches, source.patches),
+            [diagnosis_of(pair, config.joint.diagnoses) for pair in training.pairs],
+        ),
+        diagnosed=others_told,
+        phantoms=training.phantoms or (found is not None and found.phantoms),
+    )
 
 
 def _source(

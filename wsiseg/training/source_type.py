@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wsiseg.class_map import ClassMap
 from wsiseg.datasets.pictures import Sample
 from wsiseg.errors import UsageError
+from wsiseg.evaluation.region_diagnosis import DiagnosedCase
 from wsiseg.models import read_card
 from wsiseg.training.config import TrainConfig
 from wsiseg.training.loader import Patches
@@ -41,6 +42,10 @@ class Source:
     """For the card: what it is, how much of it, and how it was split."""
     domain: str
     """`slide` or `photo`."""
+    phantoms: bool = False
+    """Generated tissue, of no patient."""
+    diagnosed: Sequence[DiagnosedCase] = ()
+    """Validation regions with their diagnosis, for Y-Net."""
     warnings: tuple[str, ...] = ()
 
 

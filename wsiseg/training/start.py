@@ -9,9 +9,10 @@ import torch
 
 from wsiseg.errors import UsageError
 from wsiseg.models import Architecture, Model, ModelCard, build_model, load_model
+from wsiseg.models.card import DiagnosisCard
 from wsiseg.models.checkpoint import stored_tensors
 from wsiseg.models.network import SegmentationNetwork
-from wsiseg.training.config import WITH_ENCODER, TrainConfig
+from wsiseg.training.config import WITH_ENCODER, Sampling, TrainConfig
 from wsiseg.training.source import measure_normalisation
 from wsiseg.training.source_type import Source
 
@@ -49,6 +50,7 @@ def start(config: TrainConfig, source: Source) -> Start:
         mean=cast(tuple[float, float, float], mean),
         std=cast(tuple[float, float, float], std),
         source="trained with wsiseg, from random weights",
+        diagnosis=_diagnosis(config, source),
     )
     return Start(network=network, card=card)
 
@@ -106,6 +108,12 @@ def _from_checkpoint(config: TrainConfig, source: Source, model: Model) -> Start
         source=begun,
     )
     return Start(network=network, card=new, kept=frozenset(wanted.keys() - fresh), replaced=replaced)
+
+
+def _diagnosis(config: TrainConfig, source: Source) -> DiagnosisCard | None:
+    if config.joint is None or not isinstance(config.data, Sampling):
+        return None
+    return DiagnosisCard(names=config.joint.diagnoses, window_px=config.data.patch_px, demo=source.phantoms)
 
 
 def _check_agrees(config: TrainConfig, source: Source, card: ModelCard) -> None:

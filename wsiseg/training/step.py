@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
@@ -25,6 +26,8 @@ class Stage:
 
     index: int
     name: str
+    part: str = ""
+    """Name of the trained part in the network; empty: all of it."""
     network: nn.Module
     """The part of the network that is trained: its encoder, or all of it."""
     card: ModelCard
@@ -36,6 +39,8 @@ class Stage:
     """Share of the learning rate by parameter name: less than 1 for what a checkpoint brought, 0 frozen."""
     frozen: Sequence[nn.Module] = ()
     """Parts that stay in evaluation mode."""
+    diagnosis_weight: float | None = None
+    """Of the diagnosis in the loss; None: nothing but the segmentation is trained."""
 
 
 def memory_layout(precision: str, device: torch.device) -> torch.memory_format:
@@ -68,7 +73,7 @@ class Stepper:
     ) -> None:
         self._stage, self._processes, self._optimiser = stage, processes, optimiser
         self._precision, self._clip = config.precision, config.clip_norm or math.inf
-        self._network = processes.wrap(stage.network)
+        self._network = processes.wrap(self._called(stage.network))
         self._layout = memory_layout(config.precision, processes.device)
         self._normalise = Normalise(stage.card).to(processes.device)
         self._weights = stage.weights.to(processes.device)
@@ -83,15 +88,15 @@ class Stepper:
         """
         world = self._processes.world
         targets = [
-            self._table[subsample_labels(labels, self._stride).long()] for _, labels in batches
+            self._table[subsample_labels(batch[1], self._stride).long()] for batch in batches
         ]  # (N, H / stride, W / stride)
         total = self._processes.total(sum(weight_sum(target, self._stage.weights) for target in targets))
         self._optimiser.zero_grad(set_to_none=True)
         here = 0.0
-        for place, ((rgb, _), target) in enumerate(zip(batches, targets, strict=True)):
+        for place, (batch, target) in enumerate(zip(batches, targets, strict=True)):
             with self._processes.unsynchronised(self._network, wait=place + 1 < len(batches)):
                 # Times `world`, because the processes' gradients are averaged; a step without labels is 0.
-                part = self._loss_sum(rgb, target) * (world / max(total, 1e-12))
+                part = self._loss(batch, target, world / max(total, 1e-12), len(batches))
                 self.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
             here += float(part.detach())
         loss = self._processes.total(here / world)
@@ -108,9 +113,19 @@ class Stepper:
         self.scaler.update()
         return loss
 
-    def _loss_sum(self, rgb: Tensor, target: Tensor) -> Tensor:
+    def _called(self, network: nn.Module) -> nn.Module:
+        """Return the module whose outputs the loss is made of."""
+        return network
+
+    def _loss(self, batch: Loaded, target: Tensor, share: float, batches: int) -> Tensor:
+        """Return a batch's part of the step's loss; `share` makes the step's mean of sums over pixels."""
+        return self._pixel_loss(self._outputs(batch[0]), target) * share
+
+    def _outputs(self, rgb: Tensor) -> Any:
         device = self._processes.device
         image = self._normalise(rgb.to(device, non_blocking=True).permute(0, 2, 3, 1))
         with torch.autocast(device.type, _DTYPES[self._precision], enabled=self._precision != "fp32"):
-            logits = self._network(image.contiguous(memory_format=self._layout))
-        return loss_sum(logits, target.to(device, non_blocking=True), self._weights)
+            return self._network(image.contiguous(memory_format=self._layout))
+
+    def _pixel_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return loss_sum(logits, target.to(self._processes.device, non_blocking=True), self._weights)

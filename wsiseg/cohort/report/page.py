@@ -67,6 +67,7 @@ def page(name: str, summary: Json, picture: Picture, card: ModelCard | None) -> 
             _viewer(classes, picture),
             _composition(summary),
             _confidence(summary),
+            _diagnosis(summary),
             _model(summary, card),
             _run(summary),
         )
@@ -138,6 +139,31 @@ def _confidence(summary: Json) -> str:
         f'<p class="quiet">Share of each class\'s pixels, in percent, by the confidence of the network.</p>'
         f'<div class="charts">{charts}</div>'
     )
+
+
+def _diagnosis(summary: Json) -> str:
+    """Return what was told of regions, with its note; nothing where no region was given."""
+    said = ""
+    for key, title in (("diagnosis", "Diagnosis of regions"), ("diagnosis_demo", "Diagnosis demo")):
+        if key not in summary:
+            continue
+        found = summary[key]
+        rows = "".join(
+            f"<tr><td>{escaped(region['name'])}</td><td>{_probabilities(region)}</td>"
+            f"<td>{escaped('; '.join(region['remarks']))}</td></tr>"
+            for region in found["regions"]
+        )
+        said += (
+            f'<h2>{title}</h2><p class="alarm">{escaped(found["note"])}</p>'
+            '<table class="table"><thead><tr><th>region</th><th>probabilities</th><th>remarks</th></tr>'
+            f"</thead><tbody>{rows}</tbody></table>"
+        )
+    return said
+
+
+def _probabilities(region: Json) -> str:
+    told = region["probabilities"] or {}
+    return "<br>".join(f"{escaped(name)} {float(share):.2f}" for name, share in told.items()) or "none"
 
 
 def _histogram(row: Json) -> str:
