@@ -1,7 +1,7 @@
-"""The paper's Fig. 9, parameters and size over the depth multipliers: python benchmarks/alpha_sweep.py [-o FOLDER].
+"""The paper's Fig. 9, parameters and size over the depths: python benchmarks/alpha_sweep.py [-o FOLDER].
 
-Counts ESPNet-C and ESPNet with 20 classes, as the paper does. Size is what the weights take in a file, in bytes
-/ 1024 / 1000 as the paper's; activations are the outputs of all convolutions for one 1024x512 image, 4 bytes each.
+Counts ESPNet-C and ESPNet with 20 classes, as the paper does. Size is what the weights take in a file: bytes
+/ 1024 / 1000 as the paper's; activations are the outputs of all convolutions for a 1024x512 image, as fp32.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def draw(path: Path, rows: list[dict[str, object]]) -> None:
     for alpha2 in ALPHA2:
         own = [row for row in rows if row["alpha2"] == alpha2]
         millions = [row["espnet"]["parameters"] / 1e6 for row in own]  # type: ignore[index]
-        sizes = [60 * row["espnet"]["megabytes"] for row in own]  # type: ignore[index]
+        sizes = [220 * row["espnet"]["megabytes"] for row in own]  # type: ignore[index]
         axis.scatter([row["alpha3"] for row in own], millions, s=sizes, alpha=0.5, label=f"α2 = {alpha2}")
     axis.set_xlabel("α3")
     axis.set_ylabel("parameters of ESPNet, millions (20 classes)")
     for handle in axis.legend().legend_handles:
-        handle.set_sizes([40])
+        handle.set_sizes([60])
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -2,8 +2,8 @@
 
 Three parts. (a) One active pixel under a 3x3 convolution of dilation 2: exact. (b) Of each branch of one ESP
 module (K = 5), the pixels of its effective field that its output depends on: counted, for any weights.
-(c) Two networks, trained alike on generated tissue but for `hff`, and the maps of their last module: shown, and
-measured as the mean step between neighbours over the mean step between pixels as far apart as the widest
+(c) Two networks, trained alike on generated tissue but for `hff`, and the maps of their last module: shown,
+and measured as the mean step between neighbours over the mean step between pixels as far apart as the widest
 dilation. In a smooth map neighbours differ less; a map that falls apart into grids has them differ more.
 """
 
@@ -136,7 +136,7 @@ def main() -> None:
     """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/benchmarks"))
-    parser.add_argument("--epochs", type=int, default=12, help="of each of the two stages of each network")
+    parser.add_argument("--epochs", type=int, default=3, help="of each of the two stages of each network")
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)

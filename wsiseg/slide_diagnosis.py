@@ -21,6 +21,7 @@ from wsiseg.evaluation.whole_picture import choose_device
 from wsiseg.exports.files import whole_file
 from wsiseg.geometry import Region
 from wsiseg.models import Model, ModelCard
+from wsiseg.models.card import plain
 from wsiseg.run.plan import RunPlan, make_plan
 from wsiseg.run.predict_options import PredictOptions
 from wsiseg.run.result import SlideResult
@@ -168,7 +169,7 @@ def _inside(plan: RunPlan, region: NamedRegion) -> Callable[[Region], NDArray[np
 def _named(number: int, item: Annotation) -> NamedRegion:
     low, high = np.floor(item.exterior.min(0)).astype(int), np.ceil(item.exterior.max(0)).astype(int)
     box = Region(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
-    return NamedRegion(f"{number}: {item.name}", box, item)
+    return NamedRegion(plain(f"{number}: {item.name}"), box, item)
 
 
 def _check_inside(region: NamedRegion, slide: Slide) -> None:

@@ -12,6 +12,7 @@ from train_child import Silent
 from wsiseg.cli.main import main
 from wsiseg.cohort.report.page import write_page
 from wsiseg.config import load_config
+from wsiseg.datasets import slide_regions
 from wsiseg.datasets.phantom_regions import write_phantom_regions
 from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.models import load_model, read_card
@@ -28,10 +29,14 @@ from wsiseg.training.step import make_optimiser
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-@pytest.fixture(autouse=True)
-def _threads_as_before():
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    """Validation windows no larger than the regions here, and threads as they were."""
     before = torch.get_num_threads()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slide_regions, "WINDOW_PX", 128)
+        patch.setattr(slide_regions, "MARGIN_PX", 0)
+        yield
     torch.set_num_threads(before)
 
 
@@ -39,7 +44,7 @@ def _threads_as_before():
 def regions(tmp_path_factory):
     root = tmp_path_factory.mktemp("regions")
     for seed, (name, count) in enumerate((("train", 4), ("val", 4))):
-        write_phantom_regions(root, name, first_seed=100 * seed, count=count, side_px=160, mpp=2.0)
+        write_phantom_regions(root, name, first_seed=100 * seed, count=count, side_px=128, mpp=2.0)
     return root
 
 
@@ -47,7 +52,15 @@ def small(root, *more):
     settings = [
         *(f"data.train.root={root}", f"data.validation.root={root}"),
         *("data.patch_px=64", "data.patches_per_epoch=8", "whole.epochs=2", "joint.segmentation.epochs=1"),
-        *("batch=4", "workers=0", "device=cpu", "threads=1", "samples=1", "tensorboard=false"),
+        *(
+            "batch=4",
+            "workers=0",
+            "device=cpu",
+            "threads=1",
+            "samples=1",
+            "tensorboard=false",
+            "validate_every=1",
+        ),
     ]
     return load_config(CONFIGS / "train_ynet_phantoms.yaml", [*settings, *more], TrainConfig)
 
@@ -56,9 +69,7 @@ def small(root, *more):
 def run(regions, tmp_path_factory):
     """A finished run of both stages."""
     folder = tmp_path_factory.mktemp("joint") / "run"
-    threads = torch.get_num_threads()
     train(small(regions), folder, Silent())
-    torch.set_num_threads(threads)
     return folder
 
 
@@ -194,6 +205,16 @@ def test_evaluate_scores_both_arms(run, regions, here, tmp_path):
     assert told["accuracy"] == counts.trace() / 4
     card = read_card(run / "best.safetensors")
     assert told["accuracy"] == card.scores["validation"]["diagnosis"]["accuracy"]
+
+
+def test_a_list_without_diagnoses_scores_the_segmentation_alone(run, regions, here):
+    rows = (regions / "val.txt").read_text().splitlines()[1:]
+    (regions / "plain.txt").write_text(rows[0].rpartition(",")[0] + "\n", encoding="utf-8")
+    settings = ("data.list=plain.txt", f"data.root={regions}", f"model.checkpoint={run / 'best.safetensors'}")
+    changes = [word for setting in (*settings, "bootstrap.resamples=100") for word in ("--set", setting)]
+    code, said, _ = here("evaluate", CONFIGS / "evaluate_breast.yaml", *changes, "--json")
+    assert code == 0
+    assert not {"diagnosis", "diagnosis_demo"} & json.loads(said).keys()
 
 
 @pytest.fixture(scope="module")

@@ -114,14 +114,17 @@ def _evaluate_cases(config: EvaluateConfig, output: Path | None) -> dict[str, An
     from wsiseg.scoring.case_evaluation import evaluate_cases
 
     model = _model(config)
+    told = None
+    if model.card.diagnosis is not None and isinstance(config.data, RegionsData):
+        told = evaluate_diagnosis(config, config.data, model)
     with _progress() as report:
         found = evaluate_cases(config, model, report)
     scored = found.evaluation
     result = describe_cases(
         scored, found.classes, model.card, config, split=found.split, runtime=found.runtime
     )
-    if model.card.diagnosis is not None and isinstance(config.data, RegionsData):
-        result[diagnosis_key(model.card.diagnosis.demo)] = evaluate_diagnosis(config, config.data, model)
+    if told is not None and model.card.diagnosis is not None:
+        result[diagnosis_key(model.card.diagnosis.demo)] = told
     if output is not None:
         worst = draw_worst_windows(scored.worst, found.classes) if scored.worst else None
         _write(output, result, scored.confusion, found.classes, worst)

@@ -21,7 +21,7 @@ MOST = 100_000
 
 
 def write_phantom_regions(
-    root: Path, name: str, *, first_seed: int, count: int, side_px: int = 768, mpp: float = 2.0
+    root: Path, name: str, *, first_seed: int, count: int, side_px: int = 384, mpp: float = 2.0
 ) -> Path:
     """Write `count` regions, each diagnosis in turn, and `NAME.txt` that lists them; return the list.
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--train", type=int, default=32, help="regions to train on")
     parser.add_argument("--val", type=int, default=16, help="regions to validate on")
-    parser.add_argument("--side-px", type=int, default=768)
+    parser.add_argument("--side-px", type=int, default=384)
     given = parser.parse_args(arguments)
     for name, seed, count in (("train", TRAIN_SEED, given.train), ("val", VALIDATION_SEED, given.val)):
         write_phantom_regions(given.root, name, first_seed=seed, count=count, side_px=given.side_px)

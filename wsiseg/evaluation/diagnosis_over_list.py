@@ -26,14 +26,17 @@ def diagnosis_key(demo: bool) -> str:
     return "diagnosis_demo" if demo else "diagnosis"
 
 
-def evaluate_diagnosis(config: EvaluateConfig, data: RegionsData, model: Model) -> dict[str, Any]:
+def evaluate_diagnosis(config: EvaluateConfig, data: RegionsData, model: Model) -> dict[str, Any] | None:
     """Return accuracy, confusion and each diagnosis' sensitivity and specificity over whole regions.
 
-    Raises InputRefusedError for a region without a diagnosis, UsageError for a model without one.
+    None where the list gives no diagnosis at all. Raises InputRefusedError where it gives some, but not for
+    every region, and UsageError for a model without a diagnosis arm.
     """
     diagnoser = Diagnoser(model, choose_device(config.device))
     names = diagnoser.card.names
     regions = open_regions(data)
+    if not any(pair.diagnosis for pair in regions.pairs):
+        return None
     regions = replace(regions, pairs=regions.pairs[: config.limit])
     with TemporaryDirectory(prefix="wsiseg-") as folder:
         cases = decode_regions(regions, Path(folder))
