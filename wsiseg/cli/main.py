@@ -10,6 +10,7 @@ import typer
 from wsiseg.cli import (
     batch,
     calibrate,
+    compare,
     demo,
     evaluate,
     export,
@@ -38,6 +39,7 @@ app.command("report", epilog=report.EPILOG)(report.report)
 app.command("info", epilog=info.EPILOG)(info.info)
 app.command("export", epilog=export.EPILOG)(export.export)
 app.command("import", epilog=import_.EPILOG)(import_.import_)
+app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("demo", epilog=demo.EPILOG)(demo.demo)
 app.command("view", epilog=view.EPILOG)(view.view)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)

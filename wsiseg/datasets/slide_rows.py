@@ -14,8 +14,8 @@ from wsiseg.slides.physical import parse_mpp
 COLUMNS = ("slide", "annotation", "patient", "slide_mpp", "split")
 _NEEDED = COLUMNS[:2]
 ANNOTATION_ENDS = (
-    ".annotations.wsiseg.ome.zarr", ".wsiseg.ome.zarr", ".ome.zarr", ".zarr", ".geojson.gz", ".geojson",
-    ".json", ".xml", ".png", ".tiff", ".tif",
+    ".annotations.wsiseg.ome.zarr", ".corrections.wsiseg.ome.zarr", ".wsiseg.ome.zarr", ".ome.zarr", ".zarr",
+    ".corrections.geojson", ".geojson.gz", ".geojson", ".json", ".xml", ".png", ".tiff", ".tif",
 )  # fmt: skip
 """What may follow a slide's id in the name of its annotation."""
 

@@ -42,7 +42,7 @@ class LabelStore:
     levels: tuple[Any, ...]
     """Arrays of (rows, columns) uint8, finest first; each half of the one before."""
     images: tuple[Any, ...]
-    """Arrays of (3, rows, columns) uint8 of the slide, finest first."""
+    """Arrays of (3, rows, columns) uint8 of the slide, finest first; none in a store of corrections."""
 
     def check_level(self, level: int) -> None:
         """Raise UsageError for a level that is not there."""
@@ -70,6 +70,8 @@ class LabelStore:
 
         (rows, columns) float64, over the whole slide. Raises InputRefusedError for damaged data.
         """
+        if not self.images:
+            raise InputRefusedError(f"{self.path}: holds no image: give the result that it belongs to")
         try:
             array = next(item for item in self.images if max(item.shape[1:]) <= COARSE_PX)
             return np.asarray(np.asarray(array[:], np.float64).mean(0))
@@ -87,7 +89,10 @@ class LabelStore:
 
 
 def open_label_store(path: Path) -> LabelStore:
-    """Open the store of a finished prediction or import. Raises InputRefusedError for anything else."""
+    """Open the store of a finished prediction, of an import or of corrections.
+
+    Raises InputRefusedError for anything else.
+    """
     import zarr
     from zarr.storage import LocalStore
 
@@ -107,7 +112,8 @@ def open_label_store(path: Path) -> LabelStore:
         ome = label.attrs.get("ome", label.attrs)
         names = [str(item["path"]) for item in ome["multiscales"][0]["datasets"]]
         levels = tuple(label[name] for name in names)
-        images = tuple(root[str(number)] for number in range(len(names)))
+        has_image = "corrections" not in own["run"]
+        images = tuple(root[str(number)] for number in range(len(names))) if has_image else ()
         classes = ClassMap(classes=tuple(LabelClass.model_validate(item) for item in own["classes"]))
         factor, mpp, identity = _place(own["run"])
     except Exception as error:  # zarr, its codecs and what may stand in damaged metadata
@@ -133,6 +139,8 @@ def _place(run: Any) -> tuple[tuple[float, float], tuple[float, float] | None, s
     """Return level-0 pixels per label pixel, um per label pixel, and the run's identity."""
     slide = run["slide"]
     by = run.get("model", {}).get("weights_sha256") or run.get("annotations", {}).get("sha256") or ""
+    if "corrections" in run:
+        by = f"corrections of {run['corrections']['of']}"
     identity = f"{slide['name']}/{slide['fingerprint']}/{by}"
     if slide["mpp"] is None:
         return (1.0, 1.0), None, identity

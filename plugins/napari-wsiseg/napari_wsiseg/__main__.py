@@ -8,6 +8,8 @@ from typing import Any
 
 import napari
 
+from napari_wsiseg.compare_dock import CompareDock
+from napari_wsiseg.correct_dock import CorrectDock
 from napari_wsiseg.legend import LegendDock
 from napari_wsiseg.reader import RESULT_SUFFIX, add_layers, read_result, read_slide
 from napari_wsiseg.run_dock import RunDock
@@ -28,6 +30,8 @@ def open_window(paths: list[str], *, show: bool = True) -> Any:
     viewer.reset_view()
     viewer.window.add_dock_widget(RunDock(viewer), name="wsiseg segment", area="right")
     viewer.window.add_dock_widget(LegendDock(viewer), name="wsiseg legend", area="right")
+    for dock, name in ((CorrectDock, "wsiseg correct"), (CompareDock, "wsiseg compare")):
+        viewer.window.add_dock_widget(dock(viewer), name=name, area="right", tabify=True)
     return viewer
 
 

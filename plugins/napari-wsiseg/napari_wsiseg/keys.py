@@ -1,4 +1,4 @@
-"""Keys of the window: overlay on and off, its opacity, the next class."""
+"""Keys of the window: overlay on and off, its opacity, the next class; correcting and comparing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ KEYS = {
     "Shift-Up": "more opaque",
     "Shift-Down": "less opaque",
     "Shift-N": "go to the next class",
+    "Shift-C": "correct what is in view: a frame to paint in",
+    "Shift-S": "save the corrections",
+    "Shift-Z": "take the last save back",
+    "Shift-D": "go to the next difference of the two that are compared",
 }
 
 
@@ -21,6 +25,10 @@ def bind_keys(viewer: Any) -> None:
     viewer.bind_key("Shift-Up", lambda window: fade(window, STEP), overwrite=True)
     viewer.bind_key("Shift-Down", lambda window: fade(window, -STEP), overwrite=True)
     viewer.bind_key("Shift-N", next_class, overwrite=True)
+    viewer.bind_key("Shift-C", correct, overwrite=True)
+    viewer.bind_key("Shift-S", save_corrections, overwrite=True)
+    viewer.bind_key("Shift-Z", undo_save, overwrite=True)
+    viewer.bind_key("Shift-D", next_difference, overwrite=True)
 
 
 def toggle(viewer: Any) -> None:
@@ -47,3 +55,34 @@ def next_class(viewer: Any) -> None:
             layer.selected_label = label
             if jump_to(viewer, layer, label):
                 return
+
+
+def correct(viewer: Any) -> None:
+    """Paint on what is in view."""
+    correcting = _correcting(viewer)
+    correcting.attempt(correcting.paint_here)
+
+
+def save_corrections(viewer: Any) -> None:
+    """Save what is painted."""
+    correcting = _correcting(viewer)
+    correcting.attempt(correcting.save)
+
+
+def undo_save(viewer: Any) -> None:
+    """Take the last save of corrections back."""
+    correcting = _correcting(viewer)
+    correcting.attempt(correcting.undo)
+
+
+def next_difference(viewer: Any) -> None:
+    """Go to the next place where the two that are compared differ."""
+    from napari_wsiseg.comparing import comparing_of
+
+    comparing_of(viewer).next_difference()
+
+
+def _correcting(viewer: Any) -> Any:
+    from napari_wsiseg.correcting import correcting_of
+
+    return correcting_of(viewer)
