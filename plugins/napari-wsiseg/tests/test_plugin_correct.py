@@ -78,9 +78,7 @@ def window(qtbot):
     yield make
     for viewer in opened:
         correcting_of(viewer).discard()
-        if sip.isdeleted(
-            viewer.window._qt_window
-        ):  # closed as a user does: what napari's own end does not do
+        if sip.isdeleted(viewer.window._qt_window):  # closed as a user does; the rest of napari's end
             viewer._layer_slicer.shutdown()
             viewer.layers.clear()
         else:
