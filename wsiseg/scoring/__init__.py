@@ -1,1 +1,1 @@
-"""A model against labelled slides and regions, by the plan and the kernels of a prediction; stores compared."""
+"""A model against labelled slides and regions, by the plan and kernels of a prediction; stores compared."""
