@@ -25,11 +25,11 @@ AREA = Region(100, 50, 200, 160)
 def corrected(folder, name, seed, slide_mpp=None):
     """Return a slide and the corrections of a result of it, at twice its um per pixel."""
     slide = folder / f"{name}.tiff"
-    write_phantom_slide(slide, seed=seed, width_px=900, height_px=700, mpp=0.5)
+    write_phantom_slide(slide, seed=seed, width_px=640, height_px=480, mpp=0.5)
     square = folder / f"{name}.geojson"
     square.write_text(
         '{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": '
-        '[[[0, 0], [900, 0], [900, 700], [0, 700], [0, 0]]]}, "properties": {"name": "blood"}}'
+        '[[[0, 0], [640, 0], [640, 480], [0, 480], [0, 0]]]}, "properties": {"name": "blood"}}'
     )
     options = ImportOptions(mpp=1.0 if slide_mpp is None else 2 * slide_mpp[0], slide_mpp=slide_mpp)
     result = import_annotations(square, slide, folder, options).store

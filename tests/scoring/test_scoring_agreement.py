@@ -44,8 +44,9 @@ def slow_counts(first, second, size):
     """Return the matrix and what is left out, pixel values one pair at a time."""
     counts = np.zeros((size, size), int)
     left = {"unread": 0, "first": 0, "second": 0, "neither": 0}
-    pairs, number = np.unique(np.stack([first.ravel(), second.ravel()]), axis=1, return_counts=True)
-    for (one, other), count in zip(pairs.T, number, strict=True):
+    pairs, number = np.unique(first.astype(int) * 256 + second, return_counts=True)
+    for pair, count in zip(pairs, number, strict=True):
+        one, other = divmod(int(pair), 256)
         if 254 in (one, other):
             left["unread"] += count
         elif one == other == 255:

@@ -167,6 +167,8 @@ class Corrections:
 
     def _finish(self) -> None:
         """Do the merge again that was cut short, if there is one."""
+        if self.store is None:
+            return
         for path, region, labels in read_pending(self._work, self.whole):
             self._write(region, labels)
             path.unlink()

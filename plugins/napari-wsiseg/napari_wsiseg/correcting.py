@@ -59,6 +59,8 @@ class Correcting(QObject):
         self._fingerprints: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
+        for layer in self.result_layers():
+            self.attempt(lambda layer=layer: self._show_earlier(layer))
 
     @property
     def viewer(self) -> Any:

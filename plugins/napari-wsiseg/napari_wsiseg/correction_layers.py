@@ -18,7 +18,7 @@ from wsiseg.exports.label_store import LabelStore
 from wsiseg.geometry import Region
 from wsiseg.viewing.levels import Pixels, StoreLevels
 
-OPACITY = 0.8
+OPACITY = 0.6
 """Above that of the labels under them, so that the colours are told apart."""
 CROP_LAYER = "paint corrections here"
 
