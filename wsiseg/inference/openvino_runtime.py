@@ -1,7 +1,8 @@
 """OpenVINO on the CPU: normalisation, network, argmax and ids in one graph, bytes in and bytes out.
 
-The graph is converted from the torch module itself: with an ONNX file in between it ran slower, and
-another way into the graph changes a label in a thousand, so this way is part of what a run record fixes.
+ESPNet is written out (`espnet_graph`); another network is converted from the torch module itself: with an
+ONNX file in between it ran slower. Another way into the graph changes labels (in bfloat16,
+one in some hundreds), so this way is part of what a run record fixes.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class OpenVinoRuntime:
 
         self.precision = precision
         self.streams = max(1, min(streams, threads))
-        graph = convert(model, (batch, *tile_shape, 3), confidence=confidence)
+        graph = graph_of(model, (batch, *tile_shape, 3), confidence=confidence)
         compiled = openvino.Core().compile_model(
             graph,
             "CPU",
@@ -68,8 +69,16 @@ class OpenVinoRuntime:
         return Prediction(*made)
 
 
+def graph_of(model: Model, shape: tuple[int, ...], *, confidence: bool = False) -> Any:
+    """Return the fastest graph that is known of a model, for inputs of one shape (N, rows, columns, 3)."""
+    from wsiseg.inference.espnet_graph import can_write, espnet_graph
+
+    make = espnet_graph if can_write(model) else convert
+    return make(model, shape, confidence=confidence)
+
+
 def convert(model: Model, shape: tuple[int, ...], *, confidence: bool = False) -> Any:
-    """Return the graph of a model for inputs of one shape (N, rows, columns, 3)."""
+    """Return the graph of a model as OpenVINO converts it, for inputs of one shape (N, rows, columns, 3)."""
     import openvino
     import torch
 
