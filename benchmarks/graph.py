@@ -3,14 +3,14 @@
 Each variant is the same network with the same weights; it must give the same labels (the share that does is
 shown: sums in another order move a label in some thousands), and all are timed in turn in one run.
 
-- sums as one convolution: the fusion of the dilated branches as a fixed 1x1 convolution, without additions
-- padded branches: the narrow maps of an ESP filled with channels of zeros up to a multiple of 16
+- converted: by OpenVINO from the torch module, operation by operation
+- sums as one convolution: converted, with the fusion of the dilated branches as a fixed 1x1 convolution
+- padded branches: converted, with the narrow maps of an ESP filled with zeros up to multiples of 16
 - plain ONNX: by the ONNX exporter
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import statistics
 import tempfile
@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import openvino
 import torch
-from tables import DOCS, report
+from tables import finished, parser, report
 from torch import nn
 
 from wsiseg import load_model
-from wsiseg.inference.openvino_runtime import convert, has_bf16
+from wsiseg.inference.openvino_runtime import convert, graph_of, has_bf16
 from wsiseg.inference.runtime import usable_cpus
 from wsiseg.models import Model
 from wsiseg.models.blocks import ESP
@@ -107,12 +107,13 @@ def rewritten(model: Model, kind: type[nn.Module]) -> Model:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("-m", "--model", default="tissue8-demo")
-    parser.add_argument("--side", type=int, default=1280, help="of the input, px")
-    parser.add_argument("--calls", type=int, default=12)
-    parser.add_argument("--no-docs", action="store_true", help="print only")
-    given = parser.parse_args()
+    options = parser(__doc__, "graph")
+    options.add_argument("-m", "--model", default="tissue8-demo")
+    options.add_argument("--side", type=int, default=1280, help="of the input, px")
+    options.add_argument("--calls", type=int, default=12)
+    given = options.parse_args()
+    if finished(given):
+        return
     model = load_model(given.model)
     shape = (1, given.side, given.side, 3)
     pixels = generate_phantom(seed=1, width_px=given.side, height_px=given.side).rgb[None]
@@ -121,7 +122,8 @@ def main() -> None:
         exported = Path(scratch) / "plain.onnx"
         exported.write_bytes(onnx_graph(model, shape))
         graphs = {
-            "in use": convert(model, shape),
+            "in use": graph_of(model, shape),
+            "converted": convert(model, shape),
             "sums as one convolution": convert(rewritten(model, SumsAsConvolution), shape),
             "padded branches": convert(rewritten(model, PaddedBranches), shape),
             "plain ONNX": openvino.Core().read_model(exported),
@@ -162,12 +164,8 @@ def main() -> None:
                 * float((_labels(requests[name], pixels) == _labels(requests["in use"], pixels)).mean()),
             }
         )
-    report(
-        "graph",
-        rows,
-        f"{model.card.name}, {given.side} px, medians of {given.calls} calls in turn.",
-        docs=None if given.no_docs else DOCS,
-    )
+    note = f"{model.card.name}, {given.side} px, medians of {given.calls} calls in turn."
+    report(given, rows, note)
 
 
 def _labels(request, pixels: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ in turn with our own way into it.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from functools import partial
@@ -16,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import openvino
 import torch
-from tables import DOCS, report
+from tables import finished, parser, report
 from torch.utils.flop_counter import FlopCounterMode
 
 from wsiseg import load_model
-from wsiseg.inference.openvino_runtime import convert, has_bf16
+from wsiseg.inference.openvino_runtime import graph_of, has_bf16
 from wsiseg.inference.runtime import usable_cpus
 from wsiseg.models.export import onnx_graph
 
@@ -65,13 +64,14 @@ def _compiled(graph, precision: str, streams: int):
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-m", "--model", default="tissue8-demo")
-    parser.add_argument("--side", type=int, default=1280, help="of the input, px")
-    parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--no-docs", action="store_true", help="print only")
-    given = parser.parse_args()
+    options = parser(__doc__, "limit")
+    options.add_argument("-m", "--model", default="tissue8-demo")
+    options.add_argument("--side", type=int, default=1280, help="of the input, px")
+    options.add_argument("--seconds", type=float, default=8)
+    options.add_argument("--repeats", type=int, default=3)
+    given = options.parse_args()
+    if finished(given):
+        return
     model = load_model(given.model)
     torch.set_num_threads(usable_cpus())
     shape = (1, given.side, given.side, 3)
@@ -86,7 +86,7 @@ def main() -> None:
         plain = openvino.Core().read_model(exported)
     rows = []
     for precision in ("fp32", "bf16") if has_bf16() else ("fp32",):
-        ours = _compiled(convert(model, shape), precision, 1)
+        ours = _compiled(graph_of(model, shape), precision, 1)
         theirs = _compiled(plain, precision, 1)
         for number in range(given.repeats):
             limit = matrix_product(precision, given.seconds / 2)
@@ -107,7 +107,7 @@ def main() -> None:
         f"{model.card.name}, {flops / megapixels / 1e9:.1f} GFLOP per megapixel, input {given.side} px, "
         f"{usable_cpus()} CPUs. Targets in bf16: 0.60 of the limit, 1.4 times the plain export."
     )
-    report("limit", rows, note, docs=None if given.no_docs else DOCS)
+    report(given, rows, note)
 
 
 if __name__ == "__main__":

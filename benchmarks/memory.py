@@ -8,7 +8,6 @@ system accounts for it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -20,9 +19,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-
-from wsiseg.phantom.repeated import repeat_tiles
-from wsiseg.phantom.slide_file import write_phantom_slide
+from source import Source
+from tables import finished, parser, report
 
 SIDES_PX = (25_000, 50_000, 100_000, 200_000)
 TISSUE_SHARE = 0.02
@@ -74,41 +72,45 @@ def predict(
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("slide", type=Path, nargs="?", help="JPEG-tiled slide to repeat")
-    parser.add_argument("-m", "--model", default="tissue8-demo")
-    parser.add_argument("-o", "--output", type=Path, help="keep slides and results here")
-    parser.add_argument("--sides", type=int, nargs="+", default=SIDES_PX, help="level-0 sides in px")
-    given = parser.parse_args()
+    options = parser(__doc__, "memory")
+    options.add_argument("slide", type=Path, nargs="?", help="JPEG-tiled slide to repeat")
+    options.add_argument("-m", "--model", default="tissue8-demo")
+    options.add_argument("-o", "--output", type=Path, help="keep slides and results here")
+    options.add_argument("--sides", type=int, nargs="+", default=SIDES_PX, help="level-0 sides in px")
+    given = options.parse_args()
+    if finished(given):
+        return
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.output or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        source = given.slide
-        if source is None:
-            source = folder / "phantom.tiff"
-            write_phantom_slide(source, seed=1, width_px=2048, height_px=2048, mpp=0.5)
+        source = Source(given.slide, folder)
         mask = folder / "mask.png"
         share = write_mask(mask)
-        print(f"tiles of {source.name}, tissue mask {100 * share:.1f} %")
-        print(
-            f"{'side px':>9} {'gigapixels':>10} {'label MP':>9} {'peak GiB':>9} {'seconds':>8} {'files':>6}"
-        )
-        peaks = []
+        rows = []
         for side in given.sides:
-            slide = folder / f"repeated-{side}.tiff"
-            repeat_tiles(source, slide, side, side)
+            slide = source.repeated(side, f"repeated-{side}.tiff")
             peak, seconds, summary = predict(slide, mask, folder / "out", given.model)
-            peaks.append(peak)
-            files = sum(item.is_file() for item in (folder / "out" / summary["store"]).rglob("*"))
             predicted = summary["areas"]["predicted"] / float(np.prod(summary["run"]["label_mpp"]))
-            print(
-                f"{side:>9,} {side * side / 1e9:>10.2f} {predicted:>9.1f} {peak:>9.2f} {seconds:>8.1f} "
-                f"{files:>6}",
-                flush=True,
+            rows.append(
+                {
+                    "level-0 side, px": side,
+                    "gigapixels": side * side / 1e9,
+                    "label megapixels predicted": predicted,
+                    "peak, GiB": peak,
+                    "seconds": seconds,
+                    "files in the store": sum(
+                        item.is_file() for item in (folder / "out" / summary["store"]).rglob("*")
+                    ),
+                }
             )
             slide.unlink()
-    verdict = "met" if max(peaks) < LIMIT_GIB else "MISSED"
-    print(f"largest peak {max(peaks):.2f} GiB; limit {LIMIT_GIB} GiB: {verdict}")
+    largest = max(row["peak, GiB"] for row in rows)
+    verdict = "met" if largest < LIMIT_GIB else "MISSED"
+    note = (
+        f"Tiles of {source.path.name}, repeated; {100 * share:.1f} % of the area is tissue. "
+        f"Largest peak {largest:.2f} GiB; limit {LIMIT_GIB:g} GiB: {verdict}."
+    )
+    report(given, rows, note)
 
 
 if __name__ == "__main__":

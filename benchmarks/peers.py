@@ -5,7 +5,8 @@ Each program predicts the same slide (a real one's tiles, repeated) in a process
 in turn; the fastest of each counts. MONAI's SlidingWindowInferer reads through OpenSlide, at its
 documented settings (512 px, overlap 0.25, gaussian) and at our tile and halo (1,280 px of which 256
 overlap, constant); LazySlide's semantic segmentation at the settings of its documentation (512 px,
-overlap 0.25). Agreement is of class labels, over all pixels.
+overlap 0.25, gaussian). Agreement is of class labels, over all pixels that both predicted; LazySlide keeps
+polygons, so its labels are taken from the middle of each of its tiles.
 
 The child of this script in the peers' environment is this file with `--child`. LazySlide pulls
 torchvision, whose import fails beside a CPU build of torch; fake kernels for torchvision's operators,
@@ -14,7 +15,6 @@ which it never calls, are skipped.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -76,6 +76,7 @@ def _sliding(network, slide: str, mpp: float, side: int, overlap: float, mode: s
 
 
 def _lazyslide(network, slide: str, mpp: float):
+    """Predict the whole slide; return the labels of the middle of each tile, 255 where there is none."""
     import torch
 
     register = torch.library.register_fake
@@ -87,35 +88,38 @@ def _lazyslide(network, slide: str, mpp: float):
 
     torch.library.register_fake = lenient
     import lazyslide as zs
-    from lazyslide_models.base import SegmentationModel
+    from lazyslide_models.base import SegmentationModel, SegmentationOutput
     from wsidata import open_wsi
 
     maps = []
 
-    class Ours(SegmentationModel, abstract=True):
+    class Ours(SegmentationModel):
         def __init__(self):
             self.model = network
-
-        def to(self, *_):
-            return self
 
         def get_transform(self):
             return lambda image: torch.from_numpy(np.asarray(image, np.float32).transpose(2, 0, 1))
 
         def segment(self, image):
             probabilities = torch.softmax(self.model(image), 1)
-            maps.append(probabilities.argmax(1).to(torch.uint8).numpy())
-            return {"probability_map": probabilities}
-
-        def supported_output(self):
-            return ("probability_map",)
+            maps.extend(probabilities.argmax(1).to(torch.uint8).numpy())
+            return SegmentationOutput(probability_map=probabilities)
 
     wsi = open_wsi(slide)
-    zs.pp.find_tissues(wsi)
-    zs.pp.tile_tissues(wsi, TILE, mpp=mpp, overlap=OVERLAP)
-    with torch.inference_mode():
-        zs.seg.semantic(wsi, Ours(), batch_size=4, num_workers=0)
-    return np.concatenate(maps)
+    # Without tissue contours the tiles cover the whole slide, as `--tissue none` does.
+    zs.pp.tile_tissues(wsi, TILE, mpp=mpp, overlap=OVERLAP, edge=True)
+    # Classes and polygons as documented; class 0 counts here, as it does elsewhere.
+    zs.seg.semantic(wsi, Ours(), batch_size=4, num_workers=0, ignore_index=None)
+    step = wsi.tile_spec("tiles").base_downsample
+    rows, columns = (round(side / step) for side in wsi.properties.shape)
+    labels = np.full((rows, columns), 255, np.uint8)
+    margin = int(TILE * OVERLAP / 2)
+    for found, (x, y) in zip(maps, wsi["tiles"].bounds[["minx", "miny"]].to_numpy(), strict=True):
+        column, row = round(x / step), round(y / step)
+        left, top = margin if column else 0, margin if row else 0
+        place = labels[row + top : row + TILE, column + left : column + TILE]
+        place[...] = found[top:, left:][: place.shape[0], : place.shape[1]]
+    return labels
 
 
 def environment(folder: Path) -> Path:
@@ -133,110 +137,106 @@ def environment(folder: Path) -> Path:
 
 def main() -> None:
     """Measure and report."""
-    from tables import DOCS, report
+    from tables import finished, parser, report
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("slide", type=Path, nargs="?", help="JPEG-tiled slide to repeat")
-    parser.add_argument("-m", "--model", default="tissue8-demo")
-    parser.add_argument("--megapixels", type=float, default=16, help="of label map")
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--environment", type=Path, default=Path("out/peers-venv"))
-    parser.add_argument("--peers", nargs="+", default=["monai", "monai-equal", "lazyslide"])
-    parser.add_argument("--no-docs", action="store_true", help="print only")
-    given = parser.parse_args()
+    options = parser(__doc__, "peers")
+    options.add_argument("slide", type=Path, nargs="?", help="JPEG-tiled slide to repeat")
+    options.add_argument("-m", "--model", default="tissue8-demo")
+    options.add_argument("--megapixels", type=float, default=16, help="of label map")
+    options.add_argument("--repeats", type=int, default=2)
+    options.add_argument("--environment", type=Path, default=Path("out/peers-venv"))
+    options.add_argument("--peers", nargs="+", default=["monai", "monai-equal", "lazyslide"])
+    given = options.parse_args()
+    if finished(given):
+        return
 
-    import torch
     import zarr
+    from source import Source
 
     from wsiseg import load_model
-    from wsiseg.models.normalise import Segmenter
-    from wsiseg.models.quiet import quiet_torchscript
-    from wsiseg.phantom.repeated import repeat_tiles
-    from wsiseg.phantom.slide_file import write_phantom_slide
-    from wsiseg.slides import open_slide
 
-    python = environment(given.environment.absolute())
+    failed: dict[str, str] = {}
+    try:
+        python = environment(given.environment.absolute())
+    except subprocess.CalledProcessError:
+        failed = dict.fromkeys(given.peers, "its environment could not be made by pip (see above)")
     model = load_model(given.model)
+    runs: dict[str, list[dict[str, float]]] = {}
+    labels: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        source = given.slide
-        if source is None:
-            source = folder / "phantom.tiff"
-            write_phantom_slide(source, seed=1, width_px=2048, height_px=2048, mpp=0.5)
-        with open_slide(source) as opened:
-            mpp = opened.mpp[0]
-        step = round(model.card.mpp / mpp)
-        side = round((given.megapixels * 1e6) ** 0.5) // 8 * 8 * step
-        slide = folder / "repeated.tiff"
-        repeat_tiles(source, slide, side, side)
+        source = Source(given.slide, folder)
+        slide = source.repeated(source.side_px(given.megapixels, model.card.mpp))
+        mpp = source.mpp * source.step(model.card.mpp)
         traced = folder / "network.pt"
-
-        class Logits(torch.nn.Module):
-            """float RGB 0..255 (N, 3, H, W) -> logits."""
-
-            def __init__(self) -> None:
-                super().__init__()
-                self.segmenter = Segmenter(model).eval()
-
-            def forward(self, image: torch.Tensor) -> torch.Tensor:
-                return self.segmenter.logits(image.permute(0, 2, 3, 1))
-
-        with quiet_torchscript(), torch.no_grad():
-            torch.jit.trace(Logits(), torch.zeros(1, 3, 256, 256), check_trace=False).save(str(traced))
-        runs: dict[str, list[dict[str, float]]] = {}
-        labels: dict[str, np.ndarray] = {}
-        failed: dict[str, str] = {}
+        trace(model, traced)
         for _ in range(given.repeats):
             for precision in ("fp32", "auto"):
-                out = folder / f"ours-{precision}"
+                name, out = f"wsiseg {precision}", folder / precision
                 command = [sys.executable, "-m", "wsiseg.cli.main", "predict", str(slide), "-o", str(out)]
-                command += [
-                    "--tissue",
-                    "none",
-                    "--precision",
-                    precision,
-                    "--overwrite",
-                    "-q",
-                    "--model",
-                    given.model,
-                ]
-                runs.setdefault(f"wsiseg {precision}", []).append(_timed(command))
+                command += ["--tissue", "none", "--precision", precision, "--model", given.model]
+                runs.setdefault(name, []).append(_timed([*command, "--overwrite", "-q"]))
                 store = zarr.open_group(str(out / "repeated.wsiseg.ome.zarr"), mode="r")
-                labels[f"wsiseg {precision}"] = store["labels/tissue/0"][:]
+                labels[name] = store["labels/tissue/0"][:]
             for kind in given.peers:
                 if kind in failed:
                     continue
                 arrays = folder / f"{kind}.npy"
                 command = [str(python), __file__, "--child", kind, str(slide), str(traced), str(arrays)]
                 try:
-                    runs.setdefault(kind, []).append(_timed([*command, str(step * mpp)]))
+                    runs.setdefault(kind, []).append(_timed([*command, str(mpp)]))
                     labels[kind] = np.load(arrays)
                 except subprocess.CalledProcessError as error:
-                    failed[kind] = (error.stderr or "").strip().splitlines()[-1][:200]
-        reference = labels["wsiseg fp32"]
-        rows = []
-        for name, all_of in runs.items():
-            if not all_of:
-                continue
-            seconds = min(run["whole"] for run in all_of)
-            own = labels[name]
-            same = own.shape == reference.shape
-            rows.append(
-                {
-                    "program": name,
-                    "MP/s, from start to end": reference.size / 1e6 / seconds,
-                    "wsiseg auto is faster by": seconds / min(run["whole"] for run in runs["wsiseg auto"]),
-                    "wsiseg fp32 is faster by": seconds / min(run["whole"] for run in runs["wsiseg fp32"]),
-                    "peak, GiB": max(run["peak"] for run in all_of),
-                    "labels as wsiseg fp32, %": 100 * float((own == reference).mean()) if same else None,
-                }
-            )
+                    failed[kind] = (error.stderr or "killed").strip().splitlines()[-1][:200]
+    reference = labels["wsiseg fp32"]
+    best = {name: min(run["whole"] for run in all_of) for name, all_of in runs.items() if all_of}
+    rows = []
+    for name, seconds in best.items():
+        rows.append(
+            {
+                "program": name,
+                "MP/s, from start to end": reference.size / 1e6 / seconds,
+                "wsiseg auto is faster by": seconds / best["wsiseg auto"],
+                "wsiseg fp32 is faster by": seconds / best["wsiseg fp32"],
+                "peak, GiB": max(run["peak"] for run in runs[name]),
+                "labels as wsiseg fp32, %": agreement(labels[name], reference),
+            }
+        )
+    for name in failed:
+        rows.append({"program": f"{name}: did not finish"})
     note = (
-        f"{reference.shape[1]:,} x {reference.shape[0]:,} label px of {source.name}, repeated. "
-        f"Times of the whole process, best of {given.repeats}. LazySlide's labels are per tile: not compared."
+        f"{reference.shape[1]:,} x {reference.shape[0]:,} label px of {source.path.name}, repeated. "
+        f"Times of the whole process, best of {given.repeats}."
     )
     note += "".join(f" {name} did not finish: {why}." for name, why in failed.items())
-    report("peers", rows, note, docs=None if given.no_docs else DOCS)
+    report(given, rows, note)
+
+
+def trace(model, path: Path) -> None:
+    """Write the network as TorchScript: float RGB 0..255 (N, 3, H, W) -> logits."""
+    import torch
+
+    from wsiseg.models.normalise import Segmenter
+    from wsiseg.models.quiet import quiet_torchscript
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.segmenter = Segmenter(model).eval()
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return self.segmenter.logits(image.permute(0, 2, 3, 1))
+
+    with quiet_torchscript(), torch.no_grad():
+        torch.jit.trace(Logits(), torch.zeros(1, 3, 256, 256), check_trace=False).save(str(path))
+
+
+def agreement(found: np.ndarray, reference: np.ndarray) -> float:
+    """Return the share of equal labels, in %, where both have one; a rounded edge may lack a pixel."""
+    rows, columns = (min(sides) for sides in zip(found.shape, reference.shape, strict=True))
+    found, reference = found[:rows, :columns], reference[:rows, :columns]
+    both = (found < 254) & (reference < 254)
+    return 100 * float((found == reference)[both].mean())
 
 
 def _timed(command: list[str]) -> dict[str, float]:

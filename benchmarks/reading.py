@@ -7,13 +7,12 @@ and 1/8 is given as well, and how far a tile is from the mean of its pixels, at 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from pathlib import Path
 
 import numpy as np
-from tables import DOCS, report
+from tables import finished, parser, report
 
 from wsiseg.geometry import Region
 from wsiseg.slides import open_slide
@@ -58,11 +57,12 @@ def worst_tile(path: Path, by: int) -> float:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("slides", type=Path, nargs="+")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--no-docs", action="store_true", help="print only")
-    given = parser.parse_args()
+    options = parser(__doc__, "reading")
+    options.add_argument("slides", type=Path, nargs="+")
+    options.add_argument("--repeats", type=int, default=5)
+    given = options.parse_args()
+    if finished(given):
+        return
     rows = []
     for path in given.slides:
         with open_slide(path) as slide, open_slide(path, backend="openslide") as other:
@@ -92,7 +92,7 @@ def main() -> None:
             row[f"worst tile at 1/{by}, grey levels"] = worst_tile(path, by) if usable else None
         rows.append(row)
     note = "Targets: 4 x OpenSlide on CMU-1-Small-Region.svs, never slower on JPEG 2000, within 1 grey level."
-    report("reading", rows, note, docs=None if given.no_docs else DOCS)
+    report(given, rows, note)
 
 
 if __name__ == "__main__":

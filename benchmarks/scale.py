@@ -9,7 +9,6 @@ first.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -18,10 +17,8 @@ from pathlib import Path
 import numpy as np
 from memory import predict
 from PIL import Image
-from tables import DOCS, report
-
-from wsiseg.phantom.repeated import repeat_tiles
-from wsiseg.phantom.slide_file import write_phantom_slide
+from source import Source
+from tables import finished, parser, report
 
 GIGAPIXELS = (0.1, 0.5, 1.0, 5.0)
 LIMIT_FILES = 5000
@@ -39,26 +36,24 @@ def stripe(path: Path, share: float) -> None:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("slide", type=Path, nargs="?", help="JPEG-tiled slide to repeat")
-    parser.add_argument("-m", "--model", default="tissue8-demo")
-    parser.add_argument("--gigapixels", type=float, nargs="+", default=GIGAPIXELS)
-    parser.add_argument("--no-docs", action="store_true", help="print only")
-    given = parser.parse_args()
+    options = parser(__doc__, "scale")
+    options.add_argument("slide", type=Path, nargs="?", help="JPEG-tiled slide to repeat")
+    options.add_argument("-m", "--model", default="tissue8-demo")
+    options.add_argument("--gigapixels", type=float, nargs="+", default=GIGAPIXELS)
+    given = options.parse_args()
+    if finished(given):
+        return
     rows = []
     smallest = min(given.gigapixels)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        source = given.slide
-        if source is None:
-            source = folder / "phantom.tiff"
-            write_phantom_slide(source, seed=1, width_px=2048, height_px=2048, mpp=0.5)
+        source = Source(given.slide, folder)
         cases = [(size, smallest / size) for size in given.gigapixels]
         cases.append((smallest, 0.1))
         for size, share in cases:
             side = round((size * 1e9) ** 0.5)
-            slide, mask, out = folder / "scale.tiff", folder / "mask.png", folder / "out"
-            repeat_tiles(source, slide, side, side)
+            mask, out = folder / "mask.png", folder / "out"
+            slide = source.repeated(side, "scale.tiff")
             stripe(mask, share)
             started = time.monotonic()
             peak, seconds, summary = predict(slide, mask, out, given.model, "--trace")
@@ -92,7 +87,7 @@ def main() -> None:
         f"of the time (target 15 %). Most files {max(row['files'] for row in rows)} (limit {LIMIT_FILES}); "
         f"largest peak {max(row['peak, GiB'] for row in rows):.2f} GiB (limit 2)."
     )
-    report("scale", rows, note, docs=None if given.no_docs else DOCS)
+    report(given, rows, note)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
-"""What every benchmark writes: its rows as JSON, and its table between two marks of docs/benchmarks.md."""
+"""What every benchmark writes: its rows as JSON, and its table between two marks of docs/benchmarks.md.
+
+With `--resume`, what is there already, by the same versions on the same machine with the same settings, is
+kept: a long set of benchmarks goes on where it was interrupted.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -33,17 +38,49 @@ def machine() -> dict[str, str | int | None]:
     return found
 
 
-def report(name: str, rows: list[Row], note: str = "", *, docs: Path | None = DOCS) -> None:
-    """Print a table; with `docs`, also write <docs>/benchmarks/<name>.json and the table in benchmarks.md.
+def parser(description: str | None, table: str) -> argparse.ArgumentParser:
+    """Return a parser with what all benchmarks understand; `table` is the name of the result."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument(
+        "--table", default=table, help="name of the result, and its place in docs/benchmarks.md"
+    )
+    made.add_argument("--no-docs", action="store_true", help="print only")
+    made.add_argument("--resume", action="store_true", help="skip what is there already")
+    return made
+
+
+def settings(given: argparse.Namespace) -> dict[str, str]:
+    """Return what the result depends on."""
+    how = ("table", "no_docs", "resume", "environment", "output")
+    return {name: _plain(value) for name, value in vars(given).items() if name not in how}
+
+
+def finished(given: argparse.Namespace, docs: Path = DOCS) -> bool:
+    """Return whether `--resume` was given and the same result is there: versions, machine, settings."""
+    path = docs / "benchmarks" / f"{given.table}.json"
+    if not given.resume or not path.is_file():
+        return False
+    content = json.loads(path.read_text(encoding="utf-8"))
+    same = {**content["machine"], "date": None} == {**machine(), "date": None}
+    if not same or content.get("settings") != settings(given):
+        return False
+    print(f"{given.table}: already measured on {content['machine']['date']}; kept", flush=True)
+    return True
+
+
+def report(given: argparse.Namespace, rows: list[Row], note: str = "", *, docs: Path = DOCS) -> None:
+    """Print a table; without `--no-docs` also write <docs>/benchmarks/<name>.json and docs/benchmarks.md.
 
     The page has a place for it: a line `<!-- name -->`, and later one `<!-- end -->`.
     """
-    table = as_markdown(rows)
+    name, table = given.table, as_markdown(rows)
     print(f"\n{name}\n{table}\n{note}", flush=True)
-    if docs is None:
+    if given.no_docs:
         return
     (docs / "benchmarks").mkdir(exist_ok=True)
-    content = {"machine": machine(), "rows": rows, "note": note}
+    content = {"machine": machine(), "settings": settings(given), "rows": rows, "note": note}
     (docs / "benchmarks" / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     page = docs / "benchmarks.md"
     text = page.read_text(encoding="utf-8")
@@ -71,6 +108,13 @@ def _cell(value: float | int | str | None) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
     return str(value)
+
+
+def _plain(value: object) -> str:
+    """Return a setting without the folders of this machine."""
+    if isinstance(value, (list, tuple)):
+        return " ".join(_plain(item) for item in value)
+    return Path(value).name if isinstance(value, (Path, str)) else str(value)
 
 
 def _processor() -> str:

@@ -8,7 +8,6 @@ halo is the most that `predict` can reach. All rates are useful megapixels of la
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import threading
@@ -16,12 +15,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tables import DOCS, report
+from source import Source
+from tables import finished, parser, report
 
 from wsiseg import PredictOptions, load_model, segment_slide
 from wsiseg.inference.runtime import KEEPER, choose_runtime, usable_cpus
-from wsiseg.phantom.repeated import repeat_tiles
-from wsiseg.phantom.slide_file import write_phantom_slide
 from wsiseg.run.plan import HALO_PX, TILE_PX
 from wsiseg.run.slide_run import MOST_STREAMS
 from wsiseg.slides import open_slide
@@ -52,27 +50,22 @@ def bare_rate(runtime, tile: np.ndarray, seconds: float) -> float:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("slide", type=Path, nargs="?", help="JPEG-tiled slide to repeat")
-    parser.add_argument("-m", "--model", default="tissue8-demo")
-    parser.add_argument("--megapixels", type=float, default=40, help="of label map, of each slide")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10, help="of each measurement of the bare network")
-    parser.add_argument("--no-docs", action="store_true", help="print only")
-    given = parser.parse_args()
+    options = parser(__doc__, "throughput")
+    options.add_argument("slide", type=Path, nargs="?", help="JPEG-tiled slide to repeat")
+    options.add_argument("-m", "--model", default="tissue8-demo")
+    options.add_argument("--megapixels", type=float, default=40, help="of label map, of each slide")
+    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--seconds", type=float, default=10, help="of each measurement of the bare network")
+    given = options.parse_args()
+    if finished(given):
+        return
     model = load_model(given.model)
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        source = given.slide
-        if source is None:
-            source = folder / "phantom.tiff"
-            write_phantom_slide(source, seed=1, width_px=2048, height_px=2048, mpp=0.5)
-        with open_slide(source) as opened:
-            mpp = opened.mpp[0]
-        side = round((given.megapixels * 1e6) ** 0.5 * model.card.mpp / mpp)
-        slide = folder / "repeated.tiff"
-        repeat_tiles(source, slide, side, side)
+        source = Source(given.slide, folder)
+        side = source.side_px(given.megapixels, model.card.mpp)
+        slide = source.repeated(side)
         choice = choose_runtime()
         shape = (TILE_PX + 2 * HALO_PX,) * 2
         streams = min(MOST_STREAMS, usable_cpus())
@@ -105,11 +98,11 @@ def main() -> None:
     useful = TILE_PX**2 / (TILE_PX + 2 * HALO_PX) ** 2
     share = float(np.median([row["share of the bare network"] for row in rows]))
     note = (
-        f"{source.name} repeated to {side:,} x {side:,} px; {choice.name} {choice.precision}, "
+        f"{source.path.name} repeated to {side:,} x {side:,} px; {choice.name} {choice.precision}, "
         f"{runtime.streams} streams; {useful:.2f} of a tile is not halo. Median share {share:.2f}; "
         f"target 0.90: {'met' if share >= 0.9 else 'MISSED'}."
     )
-    report("throughput", rows, note, docs=None if given.no_docs else DOCS)
+    report(given, rows, note)
 
 
 def _square(side: int):
