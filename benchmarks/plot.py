@@ -11,7 +11,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from tables import DOCS
+from tables import DOCS, place
 
 FOLDER = DOCS / "benchmarks"
 PANELS = {
@@ -50,6 +50,7 @@ def main() -> None:
         axis.legend(fontsize=8, frameon=False, loc="lower right")
     figure.tight_layout()
     figure.savefig(FOLDER / "speed.png", dpi=110, metadata={"Software": None})
+    place("plot", "![Speed, one panel per benchmark](benchmarks/speed.png)")
     print(f"wrote {FOLDER / 'speed.png'}")
 
 

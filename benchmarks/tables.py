@@ -82,14 +82,19 @@ def report(given: argparse.Namespace, rows: list[Row], note: str = "", *, docs: 
     (docs / "benchmarks").mkdir(exist_ok=True)
     content = {"machine": machine(), "settings": settings(given), "rows": rows, "note": note}
     (docs / "benchmarks" / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    taken = ", ".join(f"{key} {value}" for key, value in machine().items() if value is not None)
+    place(name, f"{table}\n\n{note}\n\nTaken on: {taken}.", docs)
+
+
+def place(name: str, body: str, docs: Path = DOCS) -> None:
+    """Write a part of benchmarks.md, between the lines `<!-- name -->` and `<!-- end -->`."""
     page = docs / "benchmarks.md"
     text = page.read_text(encoding="utf-8")
-    place = re.compile(rf"<!-- {re.escape(name)} -->\n.*?<!-- end -->", re.S)
-    if not place.search(text):
+    found = re.compile(rf"<!-- {re.escape(name)} -->\n.*?<!-- end -->", re.S)
+    if not found.search(text):
         raise SystemExit(f"{page} has no place for {name}: add the lines <!-- {name} --> and <!-- end -->")
-    taken = ", ".join(f"{key} {value}" for key, value in machine().items() if value is not None)
-    body = f"<!-- {name} -->\n{table}\n\n{note}\n\nTaken on: {taken}.\n<!-- end -->"
-    page.write_text(place.sub(lambda _: body, text, count=1), encoding="utf-8")
+    whole = f"<!-- {name} -->\n{body}\n<!-- end -->"
+    page.write_text(found.sub(lambda _: whole, text, count=1), encoding="utf-8")
 
 
 def as_markdown(rows: list[Row]) -> str:
@@ -106,7 +111,7 @@ def _cell(value: float | int | str | None) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
+        return f"{value:,.3f}" if abs(value) < 10 else f"{value:,.2f}"
     return str(value)
 
 

@@ -161,11 +161,12 @@ def _esp(block: ESP, x: Any) -> Any:
 def _branches(block: ESP, reduced: Any, x: Any = None) -> Any:
     """Return what an ESP makes of its reduced map, in which more channels may follow its own."""
     width = int(reduced.get_output_shape(0)[1])
+    branches: Any = block.branches
     parts = []
-    for branch in block.branches:
+    for branch in branches:
         weight = weight_of(branch)
         parts.append(convolution(reduced, weight_from(branch, range(weight.shape[1]), width), branch))
-    widths = [weight_of(branch).shape[0] for branch in block.branches]
+    widths = [branch.out_channels for branch in branches]
     if block.hff and sum(widths) <= WIDEST_SUM:
         merged = ops.convolution(
             ops.concat(parts, 1), constant(_sums(widths)), [1, 1], [0, 0], [0, 0], [1, 1]
