@@ -1,5 +1,6 @@
 """A benchmark's table goes to its place in the page, and is kept by --resume only where all is the same."""
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -12,10 +13,8 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 @pytest.fixture
 def tables(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    sys.modules.pop("tables", None)
-    import tables
-
-    yield tables
+    monkeypatch.delitem(sys.modules, "tables", raising=False)
+    yield importlib.import_module("tables")
     sys.modules.pop("tables", None)
 
 
