@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: help setup demo test test-napari edge-env lint format types contracts check model bench bench-full bench-seams bench-memory bench-edge bench-export bench-cohort bench-report bench-scaling faults faults-full clean
+.PHONY: help setup demo test test-napari edge-env lint format types contracts check model bench bench-full bench-seams bench-memory bench-edge bench-export bench-cohort bench-report bench-scaling faults faults-full lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -93,15 +93,21 @@ bench-edge: $(STAMP)  ## Measure espnet, enet and erfnet on this machine, and wr
 bench-export: $(STAMP)  ## Measure each export against the prediction
 	$(BIN)/python benchmarks/export.py
 
-faults:  ## Damage slides, kill runs and feed hostile files: what becomes of it (under 30 minutes)
+faults: $(STAMP)  ## Damage slides, kill runs and feed hostile files: what becomes of it (under 30 minutes)
 	$(BIN)/python benchmarks/faults/mutate_slides.py --count 150
 	$(BIN)/python benchmarks/faults/kill_runs.py --kills 20
+	$(BIN)/python benchmarks/faults/starved_runs.py
 	$(BIN)/python benchmarks/faults/hostile_files.py
 
-faults-full:  ## The same, 2,000 mutations and 100 kills; goes on where it was interrupted
+faults-full: $(STAMP)  ## The same, 2,000 mutations and 100 kills, into docs/reliability.md; goes on where it was interrupted
 	$(BIN)/python benchmarks/faults/mutate_slides.py --count 2000 -o out/faults-full
 	$(BIN)/python benchmarks/faults/kill_runs.py --kills 100 -o out/faults-full
+	$(BIN)/python benchmarks/faults/starved_runs.py -o out/faults-full
 	$(BIN)/python benchmarks/faults/hostile_files.py -o out/faults-full
+	$(BIN)/python benchmarks/faults/page.py out/faults-full
+
+lock: $(STAMP)  ## Write requirements/test.lock.txt and docs/licences.md of what is installed in .venv
+	$(BIN)/python requirements/lock.py
 
 bench-cohort: $(STAMP)  ## Run 40 slides on two workers, one of which is killed; compare the bytes
 	$(BIN)/python benchmarks/cohort.py

@@ -1,9 +1,11 @@
 """Runs killed at random moments: python benchmarks/faults/kill_runs.py [--kills 20] [--seed 1] [-o FOLDER].
 
 Each command is run undisturbed once. Then, again and again, it is killed (SIGKILL, with all its children)
-at a seeded random moment, perhaps several times, and run to its end. The files must be those of the
-undisturbed run, byte for byte, and no others; a summary must never stand on a store that is not finished.
-Every kill is a line of FOLDER/kills.jsonl; run again, it goes on.
+at a seeded random moment, perhaps several times, and run to its end. With --changes it is killed as it is
+about to make the n-th change to a file or folder instead, which no machine is too fast for. The files must
+be those of the undisturbed run, byte for byte, and no others, here or in the folder for temporary files.
+What says "finished" must never stand on something that is not: it is looked at after every kill.
+Every run is a line of FOLDER/kills.jsonl; run again, it goes on.
 """
 
 from __future__ import annotations
@@ -11,21 +13,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import random
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from wsiseg.phantom.slide_file import write_phantom_slide
+from forked_commands import Changes, finish, kill_after, kill_at_change, preload
+from kill_inputs import make_inputs
+from run_content import content, promised
 
-WALL_LIMIT_S = 600
+import wsiseg
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,158 +35,156 @@ class Command:
     name: str
     arguments: Callable[[Path, Path], list[str]]
     """(inputs, output folder) to the command line after `wsiseg`."""
-    finished: str | None
-    """Pattern of the file that says "finished"; None where whole files appear at once."""
+
+
+def _predict(given: Path, out: Path) -> list[str]:
+    return ["predict", str(given / "slide.tif"), "-o", str(out), "-q"]
+
+
+def _export(form: str, name: str) -> Callable[[Path, Path], list[str]]:
+    def arguments(given: Path, out: Path) -> list[str]:
+        store = str(given / "done" / "slide.wsiseg.ome.zarr")
+        return ["export", store, "--format", form, "-o", str(out / name), "--overwrite"]
+
+    return arguments
 
 
 COMMANDS = (
-    Command(
-        "predict", lambda given, out: ["predict", str(given / "slide.tif"), "-o", str(out)], "*.summary.json"
-    ),
-    Command(
-        "predict-0.4",
-        lambda given, out: ["predict", str(given / "slide.tif"), "-o", str(out), "--ngff", "0.4"],
-        "*.summary.json",
-    ),
+    Command("predict", _predict),
+    Command("predict-0.4", lambda given, out: [*_predict(given, out), "--ngff", "0.4", "--confidence"]),
+    Command("batch", lambda given, out: ["batch", str(given / "cohort"), "-o", str(out), "-q"]),
+    Command("train", lambda given, out: ["train", str(given / "train.yaml"), "-o", str(out), "-q"]),
+    Command("export-geojson", _export("geojson", "slide.geojson")),
+    Command("export-ome-tiff", _export("ome-tiff", "slide.ome.tif")),
     Command(
         "import",
         lambda given, out: [
-            "import",
-            str(given / "truth.png"),
-            "--slide",
-            str(given / "slide.tif"),
-            "-o",
-            str(out),
+            "import", str(given / "truth.png"), "--slide", str(given / "slide.tif"), "-o", str(out),
         ],
-        "*.summary.json",
     ),
-    Command(
-        "export-geojson",
-        lambda given, out: [
-            "export",
-            str(given / "done" / "slide.wsiseg.ome.zarr"),
-            "--format",
-            "geojson",
-            "-o",
-            str(out / "slide.geojson"),
-        ],
-        None,
-    ),
-)
+)  # fmt: skip
 
 
-def make_inputs(folder: Path) -> Path:
-    """Write a slide, its truth as annotation, and a finished result; once."""
-    done = folder / "done"
-    if not done.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        slide = folder / "slide.tif"
-        write_phantom_slide(slide, seed=3, width_px=6144, height_px=4096, mpp=0.5, truth=folder / "truth.png")
-        fresh = folder / "done.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        _finish(["predict", str(slide), "-o", str(fresh)])
-        fresh.rename(done)
-    return folder
+MOST_MISSES = 4
+"""So often a command may have ended before it was killed; then its line has no kill."""
 
 
-def kill_once(command: Command, inputs: Path, out: Path, delay_s: float) -> bool:
-    """Start a command and kill it after a while; return whether it was still running then."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "wsiseg.cli.main", *command.arguments(inputs, out)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    try:
-        child.wait(delay_s)
-        return False
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait(60)
-        return True
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folders of a campaign."""
+
+    inputs: Path
+    out: Path
+    scratch: Path
+    said: Path
+
+    def empty(self) -> None:
+        """Make the output and the folder for temporary files anew."""
+        for folder in (self.out, self.scratch):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+
+    def found(self) -> dict[str, str]:
+        """Return what lies in both."""
+        left = {f"(temporary) {name}": digest for name, digest in content(self.scratch).items()}
+        return content(self.out) | left
 
 
-def content(folder: Path) -> dict[str, str]:
-    """Return relative path to SHA-256 of every file; of a summary, without what tells the time."""
-    found = {}
-    for file in sorted(item for item in folder.rglob("*") if item.is_file()):
-        data = file.read_bytes()
-        if file.name.endswith(".summary.json"):
-            summary = json.loads(data)
-            for key in ("seconds", "tasks_resumed"):
-                summary.pop(key, None)
-            data = json.dumps(summary, sort_keys=True).encode()
-        found[file.relative_to(folder).as_posix()] = hashlib.sha256(data).hexdigest()
+@dataclass(frozen=True, slots=True)
+class Undisturbed:
+    """What a command gives where nothing happens to it."""
+
+    files: dict[str, str]
+    seconds: float
+    changes: int
+
+
+def undisturbed(command: Command, place: Place) -> Undisturbed:
+    """Run a command to its end, or return what an earlier call with the same code and inputs found."""
+    state = hashlib.sha256()
+    for file in sorted(Path(wsiseg.__file__).parent.rglob("*.py")):
+        state.update(file.read_bytes())
+    kept = place.inputs / f"undisturbed-{command.name}-{state.hexdigest()[:16]}.json"
+    if kept.is_file():
+        return Undisturbed(**json.loads(kept.read_text(encoding="utf-8")))
+    place.empty()
+    changes = Changes(place.out)
+    seconds = finish(command.arguments(place.inputs, place.out), place.said, place.scratch, changes)
+    found = Undisturbed(place.found(), seconds, changes.count)
+    kept.write_text(json.dumps(asdict(found)), encoding="utf-8")
     return found
 
 
 def try_command(
-    command: Command, inputs: Path, folder: Path, rng: random.Random, reference: Any
+    command: Command, place: Place, rng: random.Random, expected: Undisturbed, *, at_changes: bool
 ) -> dict[str, Any]:
     """Kill a command one to three times and finish it; return what came of it."""
-    out = folder / "out"
-    shutil.rmtree(out, ignore_errors=True)
-    expected, seconds = reference
-    out.mkdir(parents=True)
-    killed, said = [], ""
-    for _ in range(rng.choice((1, 1, 2, 3))):
-        delay = round(rng.uniform(0.05, 1.1) * seconds, 2)
-        if kill_once(command, inputs, out, delay):
-            killed.append(delay)
-        marker = next(out.glob(command.finished), None) if command.finished else None
-        if marker is not None:
-            now = {name: digest for name, digest in content(out).items() if ".ome.zarr/" in name}
-            wanted = {name: digest for name, digest in expected.items() if ".ome.zarr/" in name}
-            if now != wanted:
-                said = "a summary stands on a store that is not finished"
-    _finish(command.arguments(inputs, out))
-    found = content(out)
-    if not said and found != expected:
-        other = sorted(set(found.items()) ^ set(expected.items()))
-        said = f"not the files of an undisturbed run: {sorted({name for name, _ in other})[:5]}"
-    shutil.rmtree(out)
-    return {"killed_after_s": killed, "outcome": "wrong" if said else "identical", "said": said}
+    place.empty()
+    arguments = command.arguments(place.inputs, place.out)
+    killed: list[float] = []
+    said, misses = "", 0
+    wanted = rng.choice((1, 1, 2, 3))
+    while len(killed) < wanted and misses < MOST_MISSES:
+        if at_changes:
+            at: float = rng.randint(1, expected.changes)
+            hit = kill_at_change(arguments, place.said, place.scratch, Changes(place.out, int(at)))
+        else:  # sooner after each miss: the machine may have less to do than in the undisturbed run
+            at = round(rng.uniform(0.0, 0.5**misses) * expected.seconds, 3)
+            hit = kill_after(arguments, place.said, place.scratch, at)
+        if not hit:
+            misses += 1
+            if killed:
+                break
+            place.empty()
+            continue
+        killed.append(at)
+        now = content(place.out)
+        for name in promised(now, expected.files):
+            if now.get(name) != expected.files[name]:
+                said = said or f"said to be finished, but {name} is not what it has to be"
+    try:
+        finish(arguments, place.said, place.scratch)
+        found = place.found()
+        if not said and found != expected.files:
+            other = {name for name, _ in set(found.items()) ^ set(expected.files.items())}
+            said = f"not the files of an undisturbed run: {sorted(other)[:5]}"
+    except RuntimeError as error:
+        said = said or str(error)
+    return {"killed_at": killed, "outcome": "wrong" if said else "identical", "said": said}
 
 
-def _finish(arguments: list[str]) -> float:
-    """Run a command to its end; return the seconds it took."""
-    started = time.monotonic()
-    child = subprocess.run(
-        [sys.executable, "-m", "wsiseg.cli.main", *arguments],
-        capture_output=True, text=True, timeout=WALL_LIMIT_S, check=False,
-    )  # fmt: skip
-    if child.returncode:
-        raise RuntimeError(
-            f"wsiseg {' '.join(arguments)}: exit status {child.returncode}: {child.stderr[-500:]}"
-        )
-    return time.monotonic() - started
-
-
-def run(kills: int, seed: int, folder: Path) -> list[dict[str, Any]]:
+def run(kills: int, seed: int, folder: Path, *, at_changes: bool = False) -> list[dict[str, Any]]:
     """Kill until there were so many kills, in turn over the commands; return all lines, old and new."""
-    inputs = make_inputs(folder / "kill-inputs")
+    folder = folder.absolute()
+    place = Place(
+        make_inputs(folder / "kill-inputs", small=at_changes),
+        folder / "out",
+        folder / "tmp",
+        folder / "said.txt",
+    )
     journal = folder / "kills.jsonl"
     lines = [json.loads(line) for line in journal.read_text().splitlines()] if journal.is_file() else []
-    references: dict[str, Any] = {}
-    index = len(lines)
+    references: dict[str, Undisturbed] = {}
     with journal.open("a", encoding="utf-8") as out:
-        while sum(len(line["killed_after_s"]) for line in lines) < kills:
+        while sum(len(line["killed_at"]) for line in lines) < kills:
+            index = len(lines)
             command = COMMANDS[index % len(COMMANDS)]
             if command.name not in references:
-                undisturbed = folder / f"undisturbed-{command.name}"
-                shutil.rmtree(undisturbed, ignore_errors=True)
-                undisturbed.mkdir(parents=True)
-                seconds = _finish(command.arguments(inputs, undisturbed))
-                references[command.name] = content(undisturbed), seconds
+                references[command.name] = undisturbed(command, place)
             rng = random.Random(seed * 1_000_000 + index)
             line = {
-                "command": command.name, "index": index,
-                **try_command(command, inputs, folder, rng, references[command.name]),
-            }  # fmt: skip
+                "command": command.name,
+                "index": index,
+                "seed": seed,
+                "at": "change" if at_changes else "s",
+            }
+            line |= try_command(command, place, rng, references[command.name], at_changes=at_changes)
             out.write(json.dumps(line) + "\n")
             out.flush()
             lines.append(line)
             if line["outcome"] != "identical":
-                print(json.dumps(line))
-            index += 1
+                print(json.dumps(line), flush=True)
+    place.empty()
     return lines
 
 
@@ -195,7 +193,7 @@ def table(lines: list[dict[str, Any]]) -> str:
     rows = ["| command | kills | runs finished | byte-identical | wrong |", "|---|---:|---:|---:|---:|"]
     for name in [*dict.fromkeys(line["command"] for line in lines), "all"]:
         mine = [line for line in lines if name in ("all", line["command"])]
-        kills = sum(len(line["killed_after_s"]) for line in mine)
+        kills = sum(len(line["killed_at"]) for line in mine)
         good = sum(line["outcome"] == "identical" for line in mine)
         rows.append(f"| {name} | {kills} | {len(mine)} | {good} | {len(mine) - good} |")
     return "\n".join(rows)
@@ -208,10 +206,12 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--changes", action="store_true", help="kill at changes to files; on small inputs")
     parser.add_argument("-o", "--output", type=Path, default=Path("out/faults"))
     given = parser.parse_args()
-    print(f"seed {given.seed}, {given.kills} kills")
-    lines = run(given.kills, given.seed, given.output)
+    print(f"seed {given.seed}, {given.kills} kills", flush=True)
+    preload()
+    lines = run(given.kills, given.seed, given.output, at_changes=given.changes)
     print(table(lines))
     sys.exit(any(line["outcome"] != "identical" for line in lines))
 

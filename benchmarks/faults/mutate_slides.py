@@ -1,7 +1,8 @@
 """Damaged slides: python benchmarks/faults/mutate_slides.py [--count 150] [--seed 1] [-o FOLDER].
 
-Each slide is copied, damaged by a seeded mutation, and opened, read and predicted in a forked child with
-a limit on time and memory. Every outcome is a line of FOLDER/mutations.jsonl; run again, it goes on.
+Each slide is copied, damaged by a seeded mutation, and described (as `info` does), read and predicted in a
+forked child with a limit on time and memory. Every outcome is a line of FOLDER/mutations.jsonl; run again, it
+goes on.
 
 refused   one line says why            flagged   what could not be read is marked unread
 equal     pixels and labels as before  differ    the damage decodes to other pixels, and nothing says so
@@ -13,21 +14,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"  # a process that is going to fork must have no threads
-
-from mutations import mutate  # noqa: E402
-from originals import Original, make_originals  # noqa: E402
-from reading import Truth, in_child, judge, truth_of  # noqa: E402
+from colour_model import colour_model
+from forked_commands import preload
+from mutations import mutate
+from originals import Original, made_originals
+from reading import Truth, in_child, judge, truth_of
 
 ALLOWED = ("refused", "flagged", "equal", "differ")
 DEFECTS = ("blank", "lost", "error", "crash", "hang", "memory")
@@ -40,18 +40,16 @@ def run(
     """Try `count` mutations, spread evenly over the originals; return all lines, old and new."""
     import torch
 
-    from wsiseg.models import load_model
-
     torch.set_num_threads(1)
-    model = load_model("tissue8-demo")
-    originals = [item for item in make_originals(folder / "originals", shared) if only in (None, item.name)]
+    preload()
+    model = colour_model()
+    originals = [item for item in made_originals(folder / "originals", shared) if only in (None, item.name)]
     journal = folder / "mutations.jsonl"
     lines = [json.loads(line) for line in journal.read_text().splitlines()] if journal.is_file() else []
     done = {(line["slide"], line["seed"]) for line in lines}
     truths: dict[str, Truth] = {}
     with journal.open("a", encoding="utf-8") as out:
-        for index in range(count):
-            original = originals[index % len(originals)]
+        for index, original in zip(range(count), _turns(originals), strict=False):
             at = seed * 1_000_000 + index
             if (original.name, at) in done:
                 continue
@@ -66,12 +64,21 @@ def run(
     return lines
 
 
+def _turns(originals: list[Original]) -> Iterator[Original]:
+    """Yield the originals round after round, the slow ones in some rounds only."""
+    number = 0
+    while True:
+        yield from (item for item in originals if number % item.every == 0)
+        number += 1
+
+
 def _try(original: Original, seed: int, truth: Truth, model: Any) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         name = original.path.name
         path, said = mutate(original.kind, original.path, Path(folder) / name, seed)
         started = time.monotonic()
         found = in_child(lambda: judge(path, truth, original.mpp, model))
+    found["said"] = str(found["said"]).replace(f"{folder}/", "")
     if found["outcome"] == "blank" and original.plain:
         found["outcome"] = "differ"
     return {"mutation": said, "seconds": round(time.monotonic() - started, 2), **found}

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from dataclasses import dataclass
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import tifffile
 import zarr
 from numpy.typing import NDArray
+from originals_vendor import coarse_ndpi, write_dicom
 
 from wsiseg.phantom.generate import generate_phantom
 from wsiseg.phantom.slide_file import halved
 
 RGB = NDArray[np.uint8]
-WIDTH_PX, HEIGHT_PX = 640, 448
+WIDTH_PX, HEIGHT_PX = 320, 256
 MPP = 0.5
 
 
@@ -32,6 +36,8 @@ class Original:
     """Given as `--slide-mpp`: 1 makes the model look at level 0 itself; the large ones are shrunk."""
     plain: bool = False
     """Whether pixels lie in the file as they are: a byte zeroed there is a black pixel, not a fill."""
+    every: int = 1
+    """Tried in one round out of so many: the large ones are slow."""
 
 
 def make_originals(folder: Path, shared: Path | None) -> list[Original]:
@@ -49,18 +55,30 @@ def make_originals(folder: Path, shared: Path | None) -> list[Original]:
         Original("ome-tiff", "tiff", _ome_tiff(folder / "ome-tiff.ome.tif", rgb)),
         Original("ome-zarr-0.5", "zarr", _zarr(folder / "zarr05.ome.zarr", rgb, 3)),
         Original("ome-zarr-0.4", "zarr", _zarr(folder / "zarr04.ome.zarr", rgb, 2)),
+        Original("dicom", "dicom", write_dicom(folder / "dicom", rgb, MPP)),
     ]
-    return found + ([] if shared is None else _real(shared))
+    return found + ([] if shared is None else _real(shared / "slides", folder))
 
 
-def _real(shared: Path) -> list[Original]:
-    slides = shared / "slides"
+def made_originals(folder: Path, shared: Path | None) -> list[Original]:
+    """Return what `make_originals` does, made in another process: this one has to stay without threads."""
+    command = [sys.executable, __file__, str(folder), *([] if shared is None else [str(shared)])]
+    listed = subprocess.run(command, check=True, timeout=600, stdout=subprocess.PIPE).stdout
+    return [
+        Original(**{**row, "path": Path(row["path"]), "mpp": tuple(row["mpp"])}) for row in json.loads(listed)
+    ]
+
+
+def _real(slides: Path, folder: Path) -> list[Original]:
+    """Real slides; of the NDPI the levels from 1 MP down, for a file of 20 MP is slow to try."""
     known = [
-        Original("real-ndpi", "tiff", slides / "fluorescence-DAPI-2-(387).ndpi", (0.25, 0.25)),
-        Original("real-svs", "tiff", slides / "CMU-1-Small-Region.svs", (0.25, 0.25)),
-        Original("real-jpeg2000", "tiff", slides / "tcga-jpeg2000-no-mpp.svs", (0.25, 0.25)),
-        Original("real-dicom", "dicom", slides / "CMU-1-Small-Region-dicom", (0.25, 0.25)),
+        Original("real-svs", "tiff", slides / "CMU-1-Small-Region.svs", (0.25, 0.25), every=8),
+        Original("real-jpeg2000", "tiff", slides / "tcga-jpeg2000-no-mpp.svs", (0.25, 0.25), every=8),
+        Original("real-dicom", "dicom", slides / "CMU-1-Small-Region-dicom", (0.25, 0.25), every=8),
     ]
+    ndpi = slides / "fluorescence-DAPI-2-(387).ndpi"
+    if ndpi.is_file():
+        known.append(Original("ndpi", "tiff", coarse_ndpi(ndpi, folder / "coarse.ndpi", first=2), (0.5, 0.5)))
     return [item for item in known if item.path.exists()]
 
 
@@ -141,3 +159,8 @@ def _zarr(path: Path, rgb: RGB, zarr_format: int) -> Path:
     else:
         group.attrs["ome"] = {"version": version, "multiscales": multiscales}
     return path
+
+
+if __name__ == "__main__":
+    made = make_originals(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    print(json.dumps([asdict(item) for item in made], default=str))

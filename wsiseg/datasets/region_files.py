@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,6 +18,7 @@ from wsiseg.geometry import Region
 from wsiseg.slides.array import ArraySlide
 from wsiseg.slides.png_rows import PngHeader, ScratchRows, as_rgb, decode_to_scratch, read_png_header
 from wsiseg.slides.slide import Slide
+from wsiseg.whole_files import appears_whole
 
 Convert = Callable[[PngHeader, NDArray[np.uint8]], NDArray[np.uint8]]
 
@@ -96,7 +96,6 @@ def _once(path: Path, folder: Path, convert: Convert, shape: tuple[int, int, int
     mark = sha256(f"{path.resolve()} {known.st_size} {known.st_mtime_ns} {shape}".encode()).hexdigest()[:16]
     raw = folder / f"{mark}.raw"
     if not raw.is_file():
-        partial = folder / f"{mark}.{os.getpid()}.partial"
-        decode_to_scratch(path, partial, convert)
-        partial.replace(raw)
+        with appears_whole(raw) as partial:
+            decode_to_scratch(path, partial, convert)
     return ScratchRows(raw, shape)

@@ -12,7 +12,7 @@ import uuid
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +59,13 @@ def write_dicom_seg(
     level = _checked_level(store, level)
     source, spacing_mm, said = read_source(store, slide, level)
     with (
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=".wsiseg-seg-") as folder,
+        tempfile.TemporaryFile(dir=path.parent) as scratch,  # has no name: nothing is left of it
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # values of the slide's own header that pydicom finds odd
         seg = highdicom.seg.Segmentation(
             source_images=[source],
-            pixel_array=_segment_numbers(store, level, Path(folder) / "matrix"),
+            pixel_array=_segment_numbers(store, level, scratch),
             segmentation_type="LABELMAP",
             segment_descriptions=_segments(store, highdicom),
             series_instance_uid=_uid(store, "series"),
@@ -124,7 +124,7 @@ class _Matrix(np.memmap):
         return self if np.dtype(dtype) == self.dtype else super().astype(dtype, *arguments, **named)
 
 
-def _segment_numbers(store: LabelStore, level: int, file: Path) -> NDArray[np.uint8]:
+def _segment_numbers(store: LabelStore, level: int, file: IO[bytes]) -> NDArray[np.uint8]:
     """Return the level's segment numbers, (rows, columns) uint8, on the disk."""
     rows, columns = store.shape(level)
     table = segment_table(store)

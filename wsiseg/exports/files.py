@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from wsiseg.errors import UsageError
+from wsiseg.whole_files import appears_whole
 
 NAMESPACE = uuid.UUID("5a1d1f0e-6a1c-5e0b-9d53-0b6f5f7a3c11")
 """Of the ids of exported objects (RFC 9562, version 5): the same store gives the same ids."""
@@ -28,16 +28,9 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
     if path.is_dir():
         raise UsageError(f"{path} is a folder: give a file name with -o")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with temporary.open("wb") as raw:
-            if path.suffix.lower() == ".gz":
-                with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0) as packed:
-                    yield packed  # type: ignore[misc]
-            else:
-                yield raw
-            raw.flush()
-            os.fsync(raw.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appears_whole(path) as temporary, temporary.open("wb") as raw:
+        if path.suffix.lower() == ".gz":
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0) as packed:
+                yield packed  # type: ignore[misc]
+        else:
+            yield raw

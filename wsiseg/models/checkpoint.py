@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import safetensors.torch
 import torch
@@ -17,6 +15,7 @@ from wsiseg.models.build import build_model
 from wsiseg.models.card import ModelCard, plain
 from wsiseg.models.files import CARD_KEY, digest, find_model, parse_header, read_verified
 from wsiseg.models.network import SegmentationNetwork
+from wsiseg.whole_files import appears_whole
 
 _COUNTER = "num_batches_tracked"
 """BatchNorm's counter: used by no network here, so it is not stored."""
@@ -119,13 +118,5 @@ def save_model(path: str | Path, network: nn.Module, card: ModelCard) -> ModelCa
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file under another name, flush it to the disk, then give it its name."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.partial")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with appears_whole(path) as temporary:
+        temporary.write_bytes(data)

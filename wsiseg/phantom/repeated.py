@@ -7,9 +7,7 @@ Its pixels sit in the page cache: it measures memory and computing, not reading 
 from __future__ import annotations
 
 import math
-import os
 import struct
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from wsiseg.errors import InputRefusedError, UsageError
+from wsiseg.whole_files import appears_whole
 
 LEVEL_FACTOR = 4
 _LEAST_LEVEL_PX = 1024
@@ -61,26 +60,17 @@ def repeat_tiles(source: Path, destination: Path, width_px: int, height_px: int)
     except (tifffile.TiffFileError, OSError) as error:
         raise InputRefusedError(f"{source}: cannot be read as a TIFF: {error}") from error
 
-    handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.", suffix=".partial")
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            writer = _BigTiff(file)
-            factor = 1
-            while True:
-                level = max(1, math.ceil(width_px / factor)), max(1, math.ceil(height_px / factor))
-                writer.page(level, side, unit, mpp * factor, reduced=factor > 1)
-                if max(level) <= _LEAST_LEVEL_PX:
-                    break
-                factor *= LEVEL_FACTOR
-                pixels = _reduced(pixels, side)
-                unit = _encoded(pixels, side)
-        umask = os.umask(0)
-        os.umask(umask)
-        partial.chmod(0o666 & ~umask)
-        partial.replace(destination)
-    finally:
-        partial.unlink(missing_ok=True)
+    with appears_whole(destination) as partial, partial.open("wb") as file:
+        writer = _BigTiff(file)
+        factor = 1
+        while True:
+            level = max(1, math.ceil(width_px / factor)), max(1, math.ceil(height_px / factor))
+            writer.page(level, side, unit, mpp * factor, reduced=factor > 1)
+            if max(level) <= _LEAST_LEVEL_PX:
+                break
+            factor *= LEVEL_FACTOR
+            pixels = _reduced(pixels, side)
+            unit = _encoded(pixels, side)
 
 
 def _checked(tiff: tifffile.TiffFile, source: Path) -> tifffile.TiffPage:

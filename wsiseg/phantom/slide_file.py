@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +13,7 @@ from wsiseg.class_map import TISSUE8
 from wsiseg.errors import UsageError
 from wsiseg.phantom.generate import generate_phantom
 from wsiseg.phantom.parameters import TRAINING_RANGES, Ranges
+from wsiseg.whole_files import appears_whole
 
 TILE_PX = 256
 _QUALITY = 88
@@ -61,7 +58,7 @@ def halved(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _write_pyramid(path: Path, rgb: NDArray[np.uint8], mpp: float, description: str) -> None:
-    with _whole(path) as partial, tifffile.TiffWriter(partial) as tiff:
+    with appears_whole(path) as partial, tifffile.TiffWriter(partial) as tiff:
         level, level_mpp = rgb, mpp
         while True:
             # Top-level pages with NewSubfileType 1 and centimetres: what OpenSlide reads as levels and mpp.
@@ -88,7 +85,7 @@ def _write_truth(path: Path, labels: NDArray[np.uint8], mpp: float) -> None:
     palette = np.zeros((256, 3), np.uint8)
     for label, rgba in TISSUE8.colour_table():
         palette[label] = rgba[:3]
-    with _whole(path) as partial:
+    with appears_whole(path) as partial:
         if path.suffix.lower() == ".png":
             image = Image.frombytes("P", (labels.shape[1], labels.shape[0]), labels.tobytes())
             image.putpalette(palette.ravel().tolist())
@@ -113,19 +110,3 @@ def _check_suffix(path: Path, allowed: tuple[str, ...], what: str) -> None:
         raise UsageError(f"{path}: the {what}'s name must end in {' or '.join(allowed)}")
     if not path.parent.is_dir():
         raise UsageError(f"{path}: its folder does not exist; create it first")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; it gets its own name once it is complete."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    os.close(handle)
-    partial = Path(name)
-    try:
-        yield partial
-        umask = os.umask(0)
-        os.umask(umask)
-        partial.chmod(0o666 & ~umask)  # mkstemp makes the file private
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ from typing import Any
 
 from wsiseg import __version__
 from wsiseg.class_map import UNREAD
-from wsiseg.errors import EXIT_OK, EXIT_UNREAD, UsageError
+from wsiseg.errors import EXIT_OK, EXIT_UNREAD, SlideReadError, UsageError
 from wsiseg.exports.overlay import PICTURE_PX, draw_overlay
 from wsiseg.exports.summary import UNREAD_LIMIT, write_json
 from wsiseg.pyramid.journal import Journal
 from wsiseg.pyramid.store import ResultStore
 from wsiseg.run.output import OutputPaths, claim, finished_summary, prepare_store
+from wsiseg.run.run_record import fingerprint
 from wsiseg.run.store_run import StorePlan, StoreRun
 from wsiseg.tiling.tissue import TissueMask
 
@@ -69,6 +71,7 @@ def write_result(
         store, resumed = prepare_store(paths, journal, plan.layout, plan.class_map, own, tissue)
         run = start_run(store, journal)
         run.compute(workers)
+        _check_unchanged(plan, paths, journal)
         store.sweep()
         content = run.summarise()
         warnings = list(plan.warnings)
@@ -108,3 +111,23 @@ def write_result(
         raise
     journal.finish()
     return SlideResult(paths.store, paths.summary, paths.overlay, summary, was_finished=False)
+
+
+def _check_unchanged(plan: StorePlan, paths: OutputPaths, journal: Journal) -> None:
+    """Raise SlideReadError, and keep nothing, where the slide is no longer what the run began with.
+
+    What vanishes with its disk reads as damaged from there on: that is no damage to be kept as unread.
+    """
+    if plan.slide.backend == "array":
+        return
+    try:
+        same = fingerprint(plan.slide) == plan.record["slide"]["fingerprint"]
+    except OSError:
+        same = False
+    if not same:
+        shutil.rmtree(paths.store)
+        journal.finish()
+        raise SlideReadError(
+            f"{plan.slide.name}: changed or vanished while it was read, so nothing is kept: "
+            f"see that it stays as it is, and give the same command again"
+        )

@@ -1,0 +1,42 @@
+"""The short form of the fault campaign: 5 kills at chosen changes to files, 30 damaged slides."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="the campaign forks, and limits memory as Linux does"
+)
+FAULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "faults"
+
+
+def campaign(script, out, *arguments):
+    """Run a part of the campaign; return what it wrote into its journal, and what it said."""
+    command = [sys.executable, str(FAULTS / script), "-o", str(out), *arguments]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=environment)
+    (journal,) = out.glob("*.jsonl")
+    lines = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return lines
+
+
+def test_runs_killed_as_they_change_a_file_end_in_the_same_bytes(tmp_path):
+    lines = campaign("kill_runs.py", tmp_path, "--changes", "--kills", "5", "--seed", "3")
+    assert sum(len(line["killed_at"]) for line in lines) >= 5
+    assert {line["outcome"] for line in lines} == {"identical"}
+    assert {"predict", "batch", "train"} <= {line["command"] for line in lines}
+
+
+def test_damaged_slides_are_refused_flagged_or_the_same(tmp_path):
+    nowhere = str(tmp_path / "no-real-slides")
+    lines = campaign("mutate_slides.py", tmp_path, "--count", "30", "--seed", "11", "--shared", nowhere)
+    assert len(lines) == 30
+    assert len({line["slide"] for line in lines}) == 9
+    outcomes = {line["outcome"] for line in lines}
+    assert outcomes <= {"refused", "flagged", "equal", "differ"}
+    assert {"refused", "flagged"} <= outcomes
