@@ -5,6 +5,7 @@ What becomes of a damaged slide does not depend on the network, and 2,000 of the
 
 from __future__ import annotations
 
+import one_thread  # noqa: F401
 import torch
 from torch import Tensor, nn
 

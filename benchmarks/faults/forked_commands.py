@@ -18,8 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"  # a process that is going to fork must have no threads
+import one_thread  # noqa: F401
 
 WALL_LIMIT_S = 600
 POLL_S = 0.005

@@ -19,10 +19,9 @@ def campaign(script, out, *arguments):
     command = [sys.executable, str(FAULTS / script), "-o", str(out), *arguments]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=environment)
-    (journal,) = out.glob("*.jsonl")
-    lines = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return lines
+    (journal,) = out.glob("*.jsonl")
+    return [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
 
 
 def test_runs_killed_as_they_change_a_file_end_in_the_same_bytes(tmp_path):
