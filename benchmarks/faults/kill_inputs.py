@@ -29,30 +29,28 @@ TRAIN = {
 }  # fmt: skip
 
 
-def make_inputs(folder: Path, *, small: bool) -> Path:
+def make_inputs(folder: Path) -> Path:
     """Write them, once, in another process: this one has to stay without threads. Return the folder."""
     if not (folder / "done").is_dir():
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "cohort").mkdir(parents=True)
         (folder / "train.yaml").write_text(yaml.safe_dump(TRAIN), encoding="utf-8")
-        size = "small" if small else "large"
-        subprocess.run([sys.executable, __file__, str(folder), size], check=True, timeout=600)
+        subprocess.run([sys.executable, __file__, str(folder)], check=True, timeout=600)
     return folder
 
 
-def _write_slides(folder: Path, *, small: bool) -> None:
+def _write_slides(folder: Path) -> None:
     from wsiseg import segment_slide
     from wsiseg.phantom.slide_file import write_phantom_slide
 
     slide = folder / "slide.tif"
-    sides = {"width_px": 1300, "height_px": 1100} if small else {"width_px": 5000, "height_px": 4200}
-    write_phantom_slide(slide, seed=3, mpp=0.5, truth=folder / "truth.png", **sides)
-    for number in range(2 if small else 3):
+    write_phantom_slide(slide, seed=3, width_px=1300, height_px=1100, truth=folder / "truth.png")
+    for number in range(2):
         cohort = folder / "cohort" / f"slide-{number}.tif"
-        write_phantom_slide(cohort, seed=number, width_px=1200, height_px=800, mpp=0.5)
+        write_phantom_slide(cohort, seed=number, width_px=1200, height_px=800)
     segment_slide(slide, folder / "done.new")
     (folder / "done.new").rename(folder / "done")
 
 
 if __name__ == "__main__":
-    _write_slides(Path(sys.argv[1]), small=sys.argv[2] == "small")
+    _write_slides(Path(sys.argv[1]))

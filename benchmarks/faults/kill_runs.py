@@ -157,7 +157,7 @@ def run(kills: int, seed: int, folder: Path, *, at_changes: bool = False) -> lis
     """Kill until there were so many kills, in turn over the commands; return all lines, old and new."""
     folder = folder.absolute()
     place = Place(
-        make_inputs(folder / "kill-inputs", small=at_changes),
+        make_inputs(folder / "kill-inputs"),
         folder / "out",
         folder / "tmp",
         folder / "said.txt",
@@ -206,7 +206,7 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--changes", action="store_true", help="kill at changes to files; on small inputs")
+    parser.add_argument("--changes", action="store_true", help="kill at changes to files")
     parser.add_argument("-o", "--output", type=Path, default=Path("out/faults"))
     given = parser.parse_args()
     print(f"seed {given.seed}, {given.kills} kills", flush=True)

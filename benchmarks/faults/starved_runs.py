@@ -22,10 +22,11 @@ from kill_runs import COMMANDS, Place, Undisturbed, undisturbed
 from run_content import promised
 
 MIB = 2**20
+FILE, MEMORY, HANDLES = resource.RLIMIT_FSIZE, resource.RLIMIT_AS, resource.RLIMIT_NOFILE
 LIMITS = (
-    *(("a file may have", resource.RLIMIT_FSIZE, size) for size in (0, 1000, 10_000, 60_000)),
-    *(("more memory", resource.RLIMIT_AS, size * MIB) for size in (1, 30, 60, 100, 150, 200, 300, 500)),
-    *(("open files", resource.RLIMIT_NOFILE, count) for count in (5, 8, 12, 20)),
+    *(("bytes in a file", FILE, size) for size in (1000, 10_000, 60_000)),
+    *(("memory beyond that at the start", MEMORY, size * MIB) for size in (40, 80, 120, 200, 300, 500)),
+    *(("open files", HANDLES, count) for count in (5, 8, 12, 20)),
 )
 """What it is, the limit, and bytes or files; of memory, beyond what the process has before it begins."""
 
@@ -59,14 +60,15 @@ def try_limit(name: str, what: int, amount: int, place: Place, expected: Undistu
     elif run(arguments, place.said, place.scratch, lambda: None) != 0 or place.found() != expected.files:
         wrong = "with enough of everything, not the files of an undisturbed run"
     said = (lines[-1] if lines else "").replace(str(place.out), "OUT").replace(str(place.inputs), "IN")
-    limit = f"{name}: {amount if what == resource.RLIMIT_NOFILE else f'{amount / MIB:g} MiB'}"
+    shown = f"{amount / MIB:g} MiB" if what == resource.RLIMIT_AS else f"{amount:,}"
+    limit = f"{name}: {shown}"
     return {"limit": limit, "code": code, "said": said[:300], "outcome": wrong or "as it should"}
 
 
 def run_all(folder: Path) -> list[dict[str, Any]]:
     """Try every limit; return a line each."""
     folder = folder.absolute()
-    inputs = make_inputs(folder / "starved-inputs", small=True)
+    inputs = make_inputs(folder / "kill-inputs")
     place = Place(inputs, folder / "out", folder / "tmp", folder / "said.txt")
     expected = undisturbed(COMMANDS[0], place)
     lines = []
