@@ -12,8 +12,8 @@ from typing import Any
 
 TIMES = ("seconds", "tasks_resumed", "attempts", "updated", "worker", "memory_mb", "mapped_mb")
 """Keys and columns that say when, how fast, in how many attempts and where, not what."""
-UNCOMPARED = ("train.log",)
-"""Files of dates alone: only that they are there is compared."""
+UNCOMPARED = ("train.log", "results.parquet")
+"""Only that they are there is compared: dates alone, and the rows of results.csv once more."""
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -62,11 +62,6 @@ def _timeless(file: Path) -> bytes:
         return data
     if file.suffix == ".html":
         return _SECONDS_OF_LIST.sub(rb"\1", _SECONDS_OF_PAGE.sub(b"", data))
-    if file.suffix == ".parquet":
-        import pyarrow.parquet
-
-        rows = pyarrow.parquet.read_table(file).to_pylist()
-        return json.dumps([_without_times(row) for row in rows], sort_keys=True).encode()
     return data
 
 
