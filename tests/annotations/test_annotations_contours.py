@@ -1,5 +1,7 @@
 """Outlines: exact, valid, the same however the map is cut into strips."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import shapely
@@ -8,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from wsiseg.annotations import contours
-from wsiseg.annotations.annotation import Annotation
+from wsiseg.annotations.annotation import Annotation, ring_area
 from wsiseg.annotations.contours import trace_outlines
 from wsiseg.annotations.rasterise import AnnotationLayer
+from wsiseg.annotations.rings import cut_at_touching_corners
 from wsiseg.errors import InputRefusedError
 from wsiseg.geometry import Region
 
@@ -78,6 +81,34 @@ def test_squares_that_touch_at_a_corner_stay_apart_and_a_pocket_becomes_a_hole()
     (only,) = outlines(pocket)
     assert [hole.tolist() for hole in only.holes] != []
     assert shapely.Polygon(only.exterior, only.holes).is_valid
+
+
+@settings(max_examples=100, deadline=None)
+@given(maps, st.integers(1, 5), st.integers(2, 9))
+def test_small_areas_are_counted_and_the_others_the_same_by_threads(labels, rows, least_px):
+    whole = outlines(labels, rows)
+    small = []
+    with ThreadPoolExecutor(2) as pool:
+        kept = list(
+            trace_outlines(
+                strips(labels, rows), WANTED, least_px=least_px, left_out=small.append, each=pool.map
+            )
+        )
+    assert comparable(kept) == comparable([item for item in whole if item.area_px >= least_px])
+    assert sum(small) == len(whole) - len(kept)
+
+
+def test_a_ring_is_cut_where_it_passes_a_corner_twice():
+    small, middle, large = ([(at, at), (at + 4, at), (at + 4, at + 4), (at, at + 4)] for at in (8, 4, 0))
+    # Three squares, each hanging at the corner of the one before, walked around in one go.
+    ring = [*large[:3], *middle[1:3], *small[1:], *middle[2:], *large[2:]]
+    found = cut_at_touching_corners(np.array(ring, np.int64))
+    assert [sorted(map(tuple, item.tolist())) for item in found] == [
+        sorted(s) for s in (small, middle, large)
+    ]
+    assert [ring_area(item) for item in found] == [16, 16, 16]
+    (same,) = cut_at_touching_corners(np.array(large, np.int64))
+    assert same.tolist() == [list(point) for point in large]
 
 
 def test_reserved_labels_are_not_traced():

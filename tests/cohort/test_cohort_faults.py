@@ -4,22 +4,24 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import dask
 import pytest
 
 from wsiseg.cohort import crew as crew_module
+from wsiseg.cohort import spread as spread_module
 from wsiseg.cohort.batch import run_batch
 from wsiseg.cohort.book import current_states
-from wsiseg.cohort.clusters import LocalWorkers, connect
+from wsiseg.cohort.clusters import AddressWorkers, LocalWorkers, connect
 from wsiseg.cohort.crew import Crew
 from wsiseg.cohort.finding import find_slides
 from wsiseg.cohort.report.index import finished
 from wsiseg.cohort.terms import settle_terms
-from wsiseg.cohort.work import SlideTask
+from wsiseg.cohort.work import LostSchedulerError, SlideTask
 from wsiseg.errors import UsageError
 
 pytest.importorskip("distributed")
@@ -80,7 +82,7 @@ def test_a_worker_that_hangs_is_restarted(
     tmp_path, slides, options_for, fault, undisturbed, digests_of, monkeypatch
 ):
     mark = fault("hang", "a", 3)
-    monotonic, later = crew_module.monotonic, []
+    later = []
     out, said = tmp_path / "out", []
 
     def clock():
@@ -95,6 +97,65 @@ def test_a_worker_that_hangs_is_restarted(
     assert row.state == "done"
     assert any("no progress for 20000 s" in text for text in said)
     assert digests_of(out) == {"a": undisturbed["a"]}
+
+
+def test_a_slide_spread_by_block_goes_on_when_its_worker_hangs(
+    tmp_path, slides, options_for, fault, undisturbed, digests_of, monkeypatch
+):
+    mark = fault("hang-cell", "a", 3)
+    later = []
+    out, said = tmp_path / "out", []
+
+    def clock():
+        """As above: half a day passes at every look from the hanging on, until that is noticed."""
+        if mark.exists() and not any("no progress" in text for text in said):
+            later.append(50_000)
+        return monotonic() + sum(later)
+
+    monkeypatch.setattr(spread_module, "monotonic", clock)
+    options = options_for(workers=ONE, grain="block", hang_s=20_000)
+    (row,) = run_batch(str(slides / "a.tiff"), out, options, say=said.append)
+    assert row.state == "done", row.reason
+    assert sum("no progress for 20000 s" in text for text in said) == 1
+    assert digests_of(out) == {"a": undisturbed["a"]}
+
+
+@contextmanager
+def cluster_elsewhere(*fault):
+    """A scheduler and its one worker in processes of their own: give where they are, and the scheduler."""
+    command = [sys.executable, str(HERE / "dask_scheduler.py"), *fault]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as scheduler:
+        try:
+            address = scheduler.stdout.readline().strip()
+            command = [sys.executable, "-m", "distributed.cli.dask_worker", address]
+            command += ["--nthreads", "2", "--resources", "slide=1", "--memory-limit", "0"]
+            command += ["--no-nanny", "--no-dashboard"]
+            with subprocess.Popen(command, stderr=subprocess.DEVNULL) as worker:
+                try:
+                    yield AddressWorkers(cluster="address", scheduler=address), scheduler
+                finally:
+                    worker.kill()
+        finally:
+            scheduler.kill()
+
+
+@pytest.mark.parametrize(("grain", "when"), [("slide", "b"), ("block", "3")])
+def test_the_scheduler_dies_and_the_command_is_run_again(
+    tmp_path, slides, options_for, undisturbed, digests_of, grain, when
+):
+    out = tmp_path / "out"
+    with cluster_elsewhere(when) as (workers, scheduler):
+        with pytest.raises(LostSchedulerError, match="the same command goes on from here"):
+            run_batch(str(slides), out, options_for(workers=workers, grain=grain))
+        assert scheduler.wait(timeout=60) not in (0, 1)
+    assert {row.state for row in current_states(out)} <= {"pending", "done"}
+    with cluster_elsewhere() as (workers, _):
+        rows = run_batch(str(slides), out, options_for(workers=workers, grain=grain))
+    assert {row.id: row.state for row in rows} == {
+        "a": "done", "b": "done", "c": "done", "broken": "failed",
+    }  # fmt: skip
+    assert digests_of(out) == undisturbed
+    assert not list(out.glob("*/*.wsiseg-work"))
 
 
 def test_a_worker_with_other_programs_is_refused_by_name(tmp_path, slides, options_for):

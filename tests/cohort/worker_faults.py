@@ -1,8 +1,8 @@
 """What goes wrong in a dask worker, by environment variables: loaded by each worker before it starts.
 
-FAULT is "kill", "hang", or "kill-cell" where the slide is spread; FAULT_SLIDE the slide at which, FAULT_LINES
-the line of its journal, and FAULT_MARK a file that says that it has happened: it happens once, in whichever
-process comes first.
+FAULT is "kill" or "hang", or "kill-cell" or "hang-cell" where the slide is spread; FAULT_SLIDE the slide at
+which, FAULT_LINES the line of its journal, and FAULT_MARK a file that says that it has happened: it happens
+once, in whichever process comes first.
 """
 
 import os
@@ -22,22 +22,29 @@ def is_first():
     return True
 
 
-def die_after_a_cell():
-    """Make this process kill itself once so many cells of a slide that is spread are done."""
+def fail():
+    """Die, or never come back."""
+    if os.environ["FAULT"].startswith("kill"):
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+    threading.Event().wait()
+
+
+def fail_after_a_cell():
+    """Make this process fail once so many cells of a slide that is spread are done."""
     done = Receipts.done
 
-    def done_and_die(receipts, task, **facts):
+    def done_and_fail(receipts, task, **facts):
         done(receipts, task, **facts)
         if len(list(receipts._gate.glob("*.json"))) >= int(os.environ["FAULT_LINES"]) and is_first():
-            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+            fail()
 
-    Receipts.done = done_and_die
+    Receipts.done = done_and_fail
 
 
 def dask_setup(worker):
     """Make this process fail where it appends a line to the journal of one slide."""
-    if os.environ["FAULT"] == "kill-cell":
-        die_after_a_cell()
+    if os.environ["FAULT"].endswith("-cell"):
+        fail_after_a_cell()
         return
     append = Journal._append
 
@@ -47,8 +54,6 @@ def dask_setup(worker):
             return
         if journal._path.read_bytes().count(b"\n") < int(os.environ["FAULT_LINES"]) or not is_first():
             return
-        if os.environ["FAULT"] == "kill":
-            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-        threading.Event().wait()
+        fail()
 
     Journal._append = append_and_fail

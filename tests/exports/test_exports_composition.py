@@ -8,8 +8,7 @@ import pytest
 from label_stores import PHOTO, labels_for_tests, make_store
 
 from wsiseg.annotations.annotation import Annotation
-from wsiseg.class_map import TISSUE8, ClassMap, LabelClass
-from wsiseg.exports.composition_table import plain_cell, ratios, table_rows, write_composition
+from wsiseg.exports.composition_table import plain_cell, table_rows, write_composition
 from wsiseg.exports.label_store import open_label_store
 
 
@@ -55,16 +54,6 @@ def test_ratios_of_the_map_and_of_a_region(store, labels):
         for row in mine.values():
             assert row.epithelium_to_stroma == pytest.approx(epithelium / stroma, abs=1e-4)
             assert row.necrosis_percent == pytest.approx(100 * (part == 7).sum() / tissue, abs=1e-4)
-
-
-def test_ratios_are_not_made_up():
-    none = np.zeros(256, np.int64)
-    assert ratios(TISSUE8, none) == (None, None)
-    no_stroma = none.copy()
-    no_stroma[1] = 5
-    assert ratios(TISSUE8, no_stroma) == (None, 0.0)
-    street = ClassMap(classes=(LabelClass(id=0, name="road", colour=(1, 2, 3)),))
-    assert ratios(street, none + 1) == (None, None)
 
 
 def test_parquet_has_the_same_table(store, tmp_path):

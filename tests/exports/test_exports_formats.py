@@ -10,10 +10,11 @@ import pytest
 import shapely
 from label_stores import labels_for_tests, make_store
 from PIL import Image
+from scipy import ndimage
 
 from wsiseg.class_map import TISSUE8
 from wsiseg.errors import InputRefusedError, UsageError
-from wsiseg.exports import geojson, label_png, label_store
+from wsiseg.exports import geojson, label_png, label_store, simplify
 from wsiseg.exports.geojson import GeoJsonOptions, write_geojson
 from wsiseg.exports.label_png import write_label_png
 from wsiseg.exports.label_store import open_label_store
@@ -110,6 +111,52 @@ def test_simplified_outlines_stay_within_the_tolerance(tmp_path):
     # 2 um are 8 level-0 pixels.
     assert exact.boundary.hausdorff_distance(loose.boundary) <= 8 + 1e-6
     assert abs(exact.area - loose.area) <= 8 * exact.length
+
+
+def test_simplified_noise_is_valid_and_each_outline_within_the_tolerance(tmp_path):
+    """Areas with many holes and necks of one pixel, where rings simplified on their own would cross."""
+    noise = np.random.default_rng(3).random((240, 320))
+    labels = (ndimage.gaussian_filter(noise, 2) > 0.5).astype(np.uint8) + 1
+    opened = open_label_store(make_store(tmp_path / "n.wsiseg.ome.zarr", labels))
+    exact = write_geojson(opened, tmp_path / "a.geojson")
+    done = write_geojson(opened, tmp_path / "b.geojson", GeoJsonOptions(tolerance=1.5))
+    assert done.polygons == exact.polygons
+    assert done.points < 0.5 * exact.points
+    by_id = {feature["id"]: shape for feature, shape in zip(*polygons(exact.path), strict=True)}
+    largest = 0
+    for feature, loose in zip(*polygons(done.path), strict=True):
+        outline = by_id[feature["id"]]
+        assert loose.is_valid
+        assert len(loose.interiors) == len(outline.interiors)
+        assert loose.boundary.hausdorff_distance(outline.boundary) <= 6 + 1e-3  # 1.5 um, 4 px each
+        largest = max(largest, len(outline.interiors))
+    assert largest > 5
+    for value in (1, 2):
+        area = sum(
+            shape.area
+            for feature, shape in zip(*polygons(done.path), strict=True)
+            if feature["properties"]["classification"]["name"] == TISSUE8.by_id(value).name
+        )
+        assert area == pytest.approx(16 * (labels == value).sum(), rel=0.02)
+
+
+def test_rings_that_would_cross_are_put_back_and_no_more(monkeypatch):
+    """A hole under a gable: the straight line that the gable would become runs through the hole."""
+    roof = [(0, 0), (100, 0), (100, 10), (60, 10), (50, 16), (40, 10), (0, 10)]
+    hole = [(45, 9), (50, 8), (55, 9), (50, 14)]
+    far = [(10, 3), (11, 3.1), (12, 3), (12, 5), (10, 5)]
+    rings = [np.array(ring, np.float64) for ring in (roof, hole, far)]
+    sizes = np.array([len(ring) for ring in rings])
+    exact = shapely.Polygon(roof, [hole, far])
+    for rounds in (simplify.MOST_ROUNDS, 0):  # 0: straight to the method that keeps the topology
+        monkeypatch.setattr(simplify, "MOST_ROUNDS", rounds)
+        points, counts, shapes = simplify.simplified(np.concatenate(rings), sizes, np.zeros(3, int), 7.0)
+        ends = np.cumsum(counts)
+        made = [points[end - count : end] for end, count in zip(ends, counts, strict=True)]
+        polygon = shapely.Polygon(made[0], made[1:])
+        assert list(shapes) == [0, 0, 0]
+        assert polygon.is_valid
+        assert polygon.boundary.hausdorff_distance(exact.boundary) <= 7.0
 
 
 def test_size_guard_says_what_to_raise_and_leaves_nothing(store, tmp_path):

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from wsiseg.class_map import TISSUE8
-from wsiseg.exports.summary import composition, total_counts, write_json
+from wsiseg.class_map import TISSUE8, ClassMap, LabelClass
+from wsiseg.exports.summary import composition, ratios, total_counts, write_json
 
 
 def test_json_is_whole_and_leaves_nothing_beside_it(tmp_path):
@@ -28,3 +28,15 @@ def test_percentages_leave_out_background_unread_and_what_was_not_looked_at():
     assert percent["normal stroma"] == 40
     assert areas == {"unit": "mm2", "predicted": 75, "no_tissue": 3, "unread": 10, "not_analysed": 3.5}
     assert unread_share == pytest.approx(20 / 170)
+
+
+def test_ratios_are_of_what_is_there_and_not_made_up():
+    assert ratios(TISSUE8, {0: 99, 1: 10, 2: 20, 3: 40, 4: 20, 7: 10}) == {
+        "epithelium_to_stroma": 0.5,
+        "necrosis_percent": 10.0,
+    }
+    nothing = {"epithelium_to_stroma": None, "necrosis_percent": None}
+    assert ratios(TISSUE8, {}) == nothing
+    assert ratios(TISSUE8, {1: 5}) == {"epithelium_to_stroma": None, "necrosis_percent": 0.0}
+    street = ClassMap(classes=(LabelClass(id=0, name="road", colour=(1, 2, 3)),))
+    assert ratios(street, {0: 1}) == nothing

@@ -7,19 +7,24 @@ every ring is simple and every polygon valid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.annotations.annotation import ring_area
-from wsiseg.annotations.rings import Corners
+from wsiseg.annotations.rings import Corners, cut_at_touching_corners
 from wsiseg.annotations.strip import NO_LABEL, StripTrace, trace_strip
 from wsiseg.errors import InputRefusedError
 
 MOST_OPEN_POINTS = 60_000_000
 """Corners of shapes that are not finished: 480 MB."""
+
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+_Strip = tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.uint8] | None, int]
+"""Labels, the row above, the row below, and the first row's number in the map."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,14 +64,32 @@ class _Chain:
     cut: bool
 
 
-def trace_outlines(strips: Iterable[NDArray[np.uint8]], wanted: NDArray[np.bool_]) -> Iterator[Outline]:
+def trace_outlines(
+    strips: Iterable[NDArray[np.uint8]],
+    wanted: NDArray[np.bool_],
+    *,
+    least_px: float = 0,
+    left_out: Callable[[int], None] = lambda count: None,
+    each: Each = map,
+) -> Iterator[Outline]:
     """Yield the outlines of a label map given as strips of whole rows from the top down.
 
-    `wanted` (256,) bool says which labels are traced. Outlines come as they are finished, always in the
-    same order for the same strips. Raises InputRefusedError where unfinished shapes have too many corners.
+    `wanted` (256,) bool says which labels are traced. Areas of fewer than `least_px` pixels are not yielded;
+    `left_out` hears how many. Outlines come as they are finished, always in the same order for the same
+    strips. `each` does strips as `map` does, perhaps by threads. Raises InputRefusedError where unfinished
+    shapes have too many corners.
     """
-    state = _State()
+    state = _State(least_px)
     table = np.where(wanted, np.arange(256, dtype=np.uint8), NO_LABEL).astype(np.uint8)
+    for strip, first, last in each(_traced, _between(strips, table)):
+        yield from state.add(strip, first, last)
+        left_out(state.left_out())
+    yield from state.finish()
+    left_out(state.left_out())
+
+
+def _between(strips: Iterable[NDArray[np.uint8]], table: NDArray[np.uint8]) -> Iterator[_Strip]:
+    """Yield the labels to trace, each strip with the rows next to it and its first row in the map."""
     current: NDArray[np.uint8] | None = None
     above: NDArray[np.uint8] | None = None
     top = 0
@@ -75,18 +98,25 @@ def trace_outlines(strips: Iterable[NDArray[np.uint8]], wanted: NDArray[np.bool_
         if not following.size:
             continue
         if current is not None:
-            yield from state.add(trace_strip(current, above, following[0], top), current)
+            yield current, above, following[0], top
             above, top = current[-1], top + len(current)
         current = following
     if current is not None:
-        yield from state.add(trace_strip(current, above, None, top), current)
-        yield from state.finish()
+        yield current, above, None, top
+
+
+def _traced(strip: _Strip) -> tuple[StripTrace, NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return what a strip holds, and the labels of its first and last row."""
+    labels = strip[0]
+    return trace_strip(*strip), labels[0], labels[-1]
 
 
 class _State:
     """Shapes and ring pieces that reach into the next strip."""
 
-    def __init__(self) -> None:
+    def __init__(self, least_px: float) -> None:
+        self._least_px = least_px
+        self._left_out = 0
         self._shapes: dict[int, _Shape] = {}
         self._joined: dict[int, int] = {}
         self._by_head: dict[int, _Chain] = {}
@@ -96,19 +126,29 @@ class _State:
         self._next_shape = 0
         self._points = 0
 
-    def add(self, strip: StripTrace, labels: NDArray[np.uint8]) -> Iterator[Outline]:
-        """Take one strip in, yield what it finished."""
+    def left_out(self) -> int:
+        """Return how many areas were too small since this was asked last."""
+        count, self._left_out = self._left_out, 0
+        return count
+
+    def add(
+        self, strip: StripTrace, first_row: NDArray[np.uint8], last_row: NDArray[np.uint8]
+    ) -> Iterator[Outline]:
+        """Take in a strip, whose first and last row have these labels; yield what it finished."""
         offset = self._next_shape
         self._next_shape += len(strip.shape_label)
         goes_on = np.zeros(len(strip.shape_label), bool)
         goes_on[strip.first_row] = goes_on[strip.last_row] = True
-        yield from _finished(strip, ~goes_on)
+        is_whole = ~goes_on & (strip.shape_label != NO_LABEL)
+        is_large = strip.shape_area >= self._least_px
+        self._left_out += int((is_whole & ~is_large).sum())
+        yield from _finished(strip, is_whole & is_large)
         for number in np.flatnonzero(goes_on & (strip.shape_label != NO_LABEL)).tolist():
             self._shapes[offset + number] = _Shape(
                 int(strip.shape_label[number]), int(strip.shape_area[number])
             )
         if self._last is not None and self._last_labels is not None:
-            same = (self._last_labels == labels[0]) & (labels[0] != NO_LABEL)
+            same = (self._last_labels == first_row) & (first_row != NO_LABEL)
             pairs = np.stack([self._last[same], strip.first_row[same] + offset], axis=1)
             for one, other in np.unique(pairs, axis=0):
                 self._join(int(one), int(other))
@@ -126,7 +166,7 @@ class _State:
         last, place = np.unique(strip.last_row + offset, return_inverse=True)
         roots = np.array([self._root(int(shape)) for shape in last], np.int64)
         self._last = roots[place]
-        self._last_labels = labels[-1]
+        self._last_labels = last_row
         for chain in self._by_head.values():
             chain.shape = self._root(chain.shape)
         yield from self._release(set(roots.tolist()))
@@ -193,6 +233,9 @@ class _State:
             if shape.exterior is None:
                 raise ValueError(f"an area of label {shape.label} has no outline")  # never seen
             self._points -= len(shape.exterior) + sum(len(ring) for ring in shape.holes)
+            if shape.area_px < self._least_px:
+                self._left_out += 1
+                continue
             yield Outline(shape.label, _from_the_top(shape.exterior), shape.holes, shape.area_px)
         self._joined = {}
 
@@ -229,24 +272,3 @@ def _joined(before: _Chain, after: _Chain) -> _Chain:
 def _from_the_top(ring: Corners) -> Corners:
     """Let a ring begin at its first corner in reading order, wherever the strips were cut."""
     return np.roll(ring, -int(np.lexsort((ring[:, 0], ring[:, 1]))[0]), axis=0)
-
-
-def cut_at_touching_corners(ring: Corners) -> list[Corners]:
-    """Cut a ring that passes corners twice into rings that pass each once."""
-    keys = (ring[:, 1] << 32) | ring[:, 0]
-    if len(np.unique(keys)) == len(keys):
-        return [ring]
-    found: list[Corners] = []
-    stack: list[int] = []
-    place: dict[int, int] = {}
-    for number, key in enumerate(keys.tolist()):
-        if key in place:
-            begin = place[key]
-            inner = stack[begin:]
-            for index in inner:
-                del place[int(keys[index])]
-            del stack[begin:]
-            found.append(ring[inner])
-        place[key] = len(stack)
-        stack.append(number)
-    return [*found, ring[stack]]

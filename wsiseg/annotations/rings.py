@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,3 +152,28 @@ def _in_order(successor: Numbers, member: Numbers, parts: int) -> tuple[Numbers,
     )
     order = breadth_first_order(graph, int(first[0]), return_predecessors=False).astype(np.int64)
     return order, np.concatenate([[0], np.cumsum(np.bincount(member, minlength=parts))])
+
+
+def cut_at_touching_corners(ring: Corners) -> list[Corners]:
+    """Cut a ring that passes corners twice into rings that pass each once."""
+    keys = (ring[:, 1] << 32) | ring[:, 0]
+    _, corner, times = np.unique(keys, return_inverse=True, return_counts=True)
+    twice = np.flatnonzero(times[corner] > 1)
+    if not len(twice):
+        return [ring]
+    found: list[Corners] = []
+    # Pieces between such corners, and the corner that each begins with; the first begins with none.
+    pieces, begins_with = [ring[: twice[0]]], [-1]
+    place: dict[int, int] = {}
+    for begin, end in pairwise([*twice.tolist(), len(ring)]):
+        here = int(corner[begin])
+        if here in place:
+            first = place[here]
+            found.append(np.concatenate(pieces[first:]))
+            for passed in begins_with[first:]:
+                del place[passed]
+            del pieces[first:], begins_with[first:]
+        place[here] = len(pieces)
+        pieces.append(ring[begin:end])
+        begins_with.append(here)
+    return [*found, np.concatenate(pieces)]

@@ -13,7 +13,7 @@ from wsiseg.cohort.clusters import SLIDE
 from wsiseg.cohort.spread import SpreadRun
 from wsiseg.cohort.terms import settle_terms
 from wsiseg.cohort.text import one_line
-from wsiseg.cohort.work import LostSchedulerError, Outcome, SlideTask, do_slide
+from wsiseg.cohort.work import Outcome, SlideTask, do_slide, scheduler_watched
 from wsiseg.errors import UsageError
 
 TOPIC = "wsiseg"
@@ -49,16 +49,21 @@ class Crew:
 
     def settle_terms(self, models: Iterable[str], runtime: str, precision: str, device: str) -> Any:
         """Return the terms as the first worker that comes finds them."""
-        self._client.wait_for_workers(1)
-        future = self._client.submit(
-            settle_terms, sorted(set(models)), runtime, precision, device, pure=False
-        )
-        return future.result()
+        with scheduler_watched(self._client):
+            self._client.wait_for_workers(1)
+            future = self._client.submit(
+                settle_terms, sorted(set(models)), runtime, precision, device, pure=False
+            )
+            return future.result()
 
     def do(self, tasks: Sequence[SlideTask]) -> Iterator[Event]:
-        """Yield an event when a slide begins and when it ends. Raises UsageError where no worker is fit."""
-        few = self._grain == "auto" and len(tasks) < self._workers()
-        return self._spread(tasks) if few or self._grain == "block" else self._whole(tasks)
+        """Yield an event when a slide begins and when it ends.
+
+        Raises UsageError where no worker is fit, LostSchedulerError where the scheduler went away.
+        """
+        with scheduler_watched(self._client):
+            few = self._grain == "auto" and len(tasks) < self._workers()
+            yield from self._spread(tasks) if few or self._grain == "block" else self._whole(tasks)
 
     def _spread(self, tasks: Iterable[SlideTask]) -> Iterator[Event]:
         """Do one slide after the other, each by all workers."""
@@ -111,12 +116,11 @@ class Crew:
                 return list(wait(list(pending), timeout=POLL_S, return_when="FIRST_COMPLETED").done)
         except TimeoutError:
             return []
-        except CancelledError as error:  # nobody here cancels what is waited for
-            raise LostSchedulerError() from error
 
     def _outcome(self, future: Any, task: SlideTask) -> tuple[Outcome, str]:
         """Return what a future ended in, and on which worker."""
         from distributed import KilledWorker
+        from distributed.comm import CommClosedError
 
         worker = self._running.get(task.slide.id, ("", 0.0))[0]
         try:
@@ -126,8 +130,8 @@ class Crew:
             return Outcome(
                 state="failed", reason="its worker died, again and again: too little memory?"
             ), last
-        except CancelledError as error:
-            raise LostSchedulerError() from error
+        except (CommClosedError, CancelledError):
+            raise
         except Exception as error:  # what went wrong around the slide, not in it
             return Outcome(state="failed", reason=f"{type(error).__name__}: {one_line(str(error))}"), worker
         return outcome, worker

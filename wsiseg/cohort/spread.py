@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError
 from functools import partial
+from time import monotonic, sleep
 from typing import Any
 
 from wsiseg.cohort.cells import Ticket, check_ticket, do_cell
 from wsiseg.cohort.terms import UnfitWorkerError
-from wsiseg.cohort.work import LostSchedulerError, SlideTask
+from wsiseg.cohort.work import SlideTask, scheduler_watched
 from wsiseg.errors import WsisegError
 from wsiseg.pyramid.gate import close_gates, open_gate
 from wsiseg.pyramid.journal import Journal
@@ -53,15 +52,16 @@ class SpreadRun(SlideRun):
     def compute(self, workers: int | None) -> None:
         """Have the workers do what the journal does not have yet; `workers` is theirs to know.
 
-        Raises UnfitWorkerError where none keeps to the run record.
+        Raises UnfitWorkerError where none keeps to the run record, HungWorkersError, or LostSchedulerError.
         """
         del workers
         gate = open_gate(self._book.folder)
         ticket = Ticket(self._task, self.store.path, gate)
         try:
-            self._refuse_unfit(ticket)
-            tasks = self.tasks(partial(do_cell, ticket), name=f"{gate.name}/")
-            self._follow(self._client.compute(tasks, optimize_graph=False))
+            with scheduler_watched(self._client):
+                self._refuse_unfit(ticket)
+                tasks = self.tasks(partial(do_cell, ticket), name=f"{gate.name}/")
+                self._follow(self._client.compute(tasks, optimize_graph=False))
         finally:
             for entry in close_gates(self._book.folder):
                 if entry["task"] not in self._book.tasks:
@@ -71,27 +71,24 @@ class SpreadRun(SlideRun):
         """Enter into the journal what gets done, and restart workers when nothing does for too long."""
         from distributed import as_completed
 
-        heard, hangs = time.monotonic(), 0
+        heard, hangs = monotonic(), 0
         ended = as_completed(futures, loop=self._client.loop)
         left = len(futures)
         while left:
             batch = ended.next_batch(block=False)
             for future in batch:
-                try:
-                    self._book.done(**future.result())
-                except CancelledError as error:
-                    raise LostSchedulerError from error
+                self._book.done(**future.result())
                 left -= 1
             if batch:
-                heard, hangs = time.monotonic(), 0
+                heard, hangs = monotonic(), 0
                 continue
-            if time.monotonic() - heard > self._hang_s:
+            if monotonic() - heard > self._hang_s:
                 hangs += 1
                 if hangs >= MOST_HANGS:
                     raise HungWorkersError(f"no progress for {self._hang_s:g} s, twice")
                 self._restart()
-                heard = time.monotonic()
-            time.sleep(POLL_S)
+                heard = monotonic()
+            sleep(POLL_S)
 
     def _restart(self) -> None:
         busy = [address for address, keys in self._client.processing().items() if keys]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +34,21 @@ class LostSchedulerError(WsisegError):
 
     def __init__(self) -> None:
         super().__init__("the scheduler was lost; the same command goes on from here")
+
+
+@contextmanager
+def scheduler_watched(client: Any) -> Iterator[None]:
+    """Raise LostSchedulerError for what fails only because a dask client has no scheduler any more."""
+    try:
+        yield
+    except CancelledError as error:  # nobody here cancels what is waited for
+        raise LostSchedulerError from error
+    except OSError as error:
+        from distributed.comm import CommClosedError
+
+        if client.status == "running" and not isinstance(error, CommClosedError):
+            raise
+        raise LostSchedulerError from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from wsiseg.annotations.annotation import Annotation
 from wsiseg.annotations.rasterise import inside_of
-from wsiseg.class_map import NOT_ANALYSED, RESERVED_NAMES, UNREAD, ClassMap
+from wsiseg.class_map import NOT_ANALYSED, RESERVED_NAMES, UNREAD
 from wsiseg.errors import UsageError
 from wsiseg.exports.files import whole_file
 from wsiseg.exports.label_store import LabelStore
+from wsiseg.exports.summary import ratios
 from wsiseg.geometry import Region
 
 WHOLE = "whole"
@@ -89,36 +90,18 @@ def count_inside(store: LabelStore, region: Annotation) -> NDArray[np.int64]:
     return counts
 
 
-def ratios(classes: ClassMap, counts: NDArray[np.int64]) -> tuple[float | None, float | None]:
-    """Return epithelium to stroma and the share of necrosis in percent, from (256,) pixels per label.
-
-    Classes take part by a word of their name ("benign epithelium" is epithelium). None where the class map
-    has no such class, or where what they would be divided by is not there.
-    """
-
-    def pixels(word: str) -> int | None:
-        ids = [item.id for item in classes.classes if word in item.name.casefold().split()]
-        return int(counts[ids].sum()) if ids else None
-
-    epithelium, stroma, necrosis = (pixels(word) for word in ("epithelium", "stroma", "necrosis"))
-    tissue = int(counts[[item.id for item in classes.classes if not item.background]].sum())
-    to_stroma = round(epithelium / stroma, 4) if epithelium is not None and stroma else None
-    share = round(100 * necrosis / tissue, 4) if necrosis is not None and tissue else None
-    return to_stroma, share
-
-
 def _rows(store: LabelStore, region: str, counts: NDArray[np.int64]) -> Iterator[Row]:
     mm2 = None if store.mpp is None else store.mpp[0] * store.mpp[1] * 1e-6
     classes = store.classes.classes
     total = sum(int(counts[item.id]) for item in classes if not item.background)
     known = [(item.id, item.name, not item.background) for item in classes]
     known += [(label, RESERVED_NAMES[label], False) for label in (UNREAD, NOT_ANALYSED)]
-    of_region = ratios(store.classes, counts)
+    of_region = ratios(store.classes, dict(enumerate(counts.tolist())))
     for label, name, counts_in in known:
         pixels = int(counts[label])
         share = round(100 * pixels / total, 4) if counts_in and total else None
         area = None if mm2 is None else round(pixels * mm2, 6)
-        yield Row(region, label, name, pixels, area, share, *of_region)
+        yield Row(region, label, name, pixels, area, share, **of_region)
 
 
 def _csv(rows: Sequence[Row]) -> bytes:

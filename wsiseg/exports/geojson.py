@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wsiseg.annotations.contours import Outline, trace_outlines
 from wsiseg.class_map import LabelClass
 from wsiseg.errors import InputRefusedError, UsageError
+from wsiseg.exports.ahead import ahead
 from wsiseg.exports.files import NAMESPACE, whole_file
 from wsiseg.exports.json_rings import ring_texts
 from wsiseg.exports.label_store import LabelStore
+from wsiseg.exports.simplify import simplified
 
-BATCH = 4096
-"""Outlines written at once: what is done to each is done to all."""
-POLYGON = 3
-"""Geometry type in shapely's numbering."""
+BATCH_POINTS = 100_000
+"""Corners of the outlines that are turned into text at once."""
 MOST_POINTS = 5_000_000
 """Default of the size guard: about 80 MB of text."""
 
@@ -75,11 +74,31 @@ def write_geojson(store: LabelStore, path: Path, options: GeoJsonOptions | None 
     with whole_file(path, overwrite=options.overwrite) as file:
         writer = _Writer(store, options, file)
         file.write(b'{"type": "FeatureCollection", "features": [')
-        outlines = trace_outlines(store.strips(options.level), wanted)
-        while batch := list(islice(outlines, BATCH)):
-            writer.add(batch)
+        outlines = trace_outlines(
+            store.strips(options.level),
+            wanted,
+            least_px=writer.least_px,
+            left_out=writer.leave_out,
+            each=ahead,
+        )
+        for batch in ahead(writer.features, _batches(outlines)):
+            writer.add(*batch)
         file.write(b"\n]}\n")
     return GeoJsonResult(path, writer.polygons, writer.points, writer.left_out)
+
+
+def _batches(outlines: Iterator[Outline]) -> Iterator[list[Outline]]:
+    """Yield outlines in lists of about BATCH_POINTS points: what is done to each is done to all."""
+    batch: list[Outline] = []
+    points = 0
+    for outline in outlines:
+        batch.append(outline)
+        points += len(outline.exterior) + sum(len(hole) for hole in outline.holes)
+        if points >= BATCH_POINTS:
+            yield batch
+            batch, points = [], 0
+    if batch:
+        yield batch
 
 
 class _Writer:
@@ -93,68 +112,45 @@ class _Writer:
         self._pixel = np.array(store.mpp or (1.0, 1.0)) * scale
         self._key = f"{store.identity}/{options.level}"
         self._properties = {item.id: _properties(item) for item in store.classes.classes}
+        self.least_px = options.min_area / self._pixel.prod()
         self.polygons = self.points = self.left_out = 0
 
-    def add(self, outlines: list[Outline]) -> None:
-        """Write the outlines that are large enough. Raises InputRefusedError beyond the size guard."""
-        least_px = self._options.min_area / self._pixel.prod()
-        kept = [outline for outline in outlines if outline.area_px >= least_px]
-        self.left_out += len(outlines) - len(kept)
-        if not kept:
-            return
-        rings = [ring for outline in kept for ring in (outline.exterior, *outline.holes)]
-        shapes = np.repeat(np.arange(len(kept)), [1 + len(outline.holes) for outline in kept])
+    def leave_out(self, count: int) -> None:
+        """Count areas below the minimum."""
+        self.left_out += count
+
+    def features(self, outlines: list[Outline]) -> tuple[bytes, int, int]:
+        """Return outlines as text, and how many polygons and points that are. Any thread may do this."""
+        rings = [ring for outline in outlines for ring in (outline.exterior, *outline.holes)]
+        shapes = np.repeat(np.arange(len(outlines)), [1 + len(outline.holes) for outline in outlines])
         points = np.concatenate(rings).astype(np.float64)
         sizes = np.array([len(ring) for ring in rings])
         if self._options.tolerance:
             points, sizes, shapes = simplified(points * self._pixel, sizes, shapes, self._options.tolerance)
             points /= self._pixel
-        self.points += int(sizes.sum() + len(sizes))
-        if self.points > self._options.most_points:
-            raise InputRefusedError(
-                f"the polygons have more than {self._options.most_points:,} points, more than viewers open: "
-                f"raise --tolerance-um, --min-area-um2 or --level, or allow more with --most-points"
-            )
         texts = ring_texts(points * self._factor, sizes)
-        ends = np.cumsum(np.bincount(shapes, minlength=len(kept))).tolist()
+        ends = np.cumsum(np.bincount(shapes, minlength=len(outlines))).tolist()
         lines = []
-        for outline, begin, end in zip(kept, [0, *ends[:-1]], ends, strict=True):
+        for outline, begin, end in zip(outlines, [0, *ends[:-1]], ends, strict=True):
             x, y = outline.exterior[0].tolist()
             lines.append(
                 f'{{"type":"Feature","id":"{_uuid(f"{self._key}/{outline.label}/{x}/{y}")}",'
                 f'"geometry":{{"type":"Polygon","coordinates":[{",".join(texts[begin:end])}]}},'
                 f'"properties":{self._properties[outline.label]}}}'
             )
-        lead = "\n" if self.polygons == 0 else ",\n"
-        self._file.write((lead + ",\n".join(lines)).encode())
-        self.polygons += len(kept)
+        return ",\n".join(lines).encode(), len(outlines), int(sizes.sum() + len(sizes))
 
-
-def simplified(
-    points: NDArray[np.float64], sizes: NDArray[np.int64], shapes: NDArray[np.int64], tolerance: float
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return rings with fewer corners, each polygon valid and its outline within the tolerance.
-
-    `points` (n, 2) ring after ring, `sizes` points per ring, `shapes` the polygon of each ring, its
-    exterior first. Method: Douglas-Peucker that keeps the topology (GEOS), each polygon on its own.
-    """
-    import shapely
-
-    ring_starts = np.cumsum(sizes) - sizes
-    closed = np.insert(points, np.cumsum(sizes), points[ring_starts], axis=0)
-    per_shape = np.bincount(shapes)
-    exact = shapely.from_ragged_array(
-        shapely.GeometryType.POLYGON,
-        closed,
-        (np.concatenate([[0], np.cumsum(sizes + 1)]), np.concatenate([[0], np.cumsum(per_shape)])),
-    )
-    loose = shapely.simplify(exact, tolerance, preserve_topology=True)
-    bad = shapely.is_empty(loose) | ~shapely.is_valid(loose) | (shapely.get_type_id(loose) != POLYGON)
-    loose[bad] = exact[bad]  # never seen; an exact outline is right in any case
-    _, coordinates, (ring_ends, shape_ends) = shapely.to_ragged_array(loose)
-    new_sizes = np.diff(ring_ends)
-    opened = np.delete(coordinates, ring_ends[1:] - 1, axis=0)
-    return opened, new_sizes - 1, np.repeat(np.arange(len(loose)), np.diff(shape_ends))
+    def add(self, text: bytes, polygons: int, points: int) -> None:
+        """Write features. Raises InputRefusedError beyond the size guard."""
+        self.points += points
+        if self.points > self._options.most_points:
+            raise InputRefusedError(
+                f"the polygons have more than {self._options.most_points:,} points, more than viewers open: "
+                f"raise --tolerance-um, --min-area-um2 or --level, or allow more with --most-points"
+            )
+        self._file.write(b",\n" if self.polygons else b"\n")
+        self._file.write(text)
+        self.polygons += polygons
 
 
 def _properties(item: LabelClass) -> str:

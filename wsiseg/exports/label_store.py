@@ -17,8 +17,8 @@ from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region
 from wsiseg.pyramid.metadata import LABEL_NAME
 
-STRIP_PX = 16_000_000
-"""Label pixels in work at once: with what tracing needs, about 300 MB."""
+STRIP_PX = 8_000_000
+"""Label pixels of one strip: with what tracing needs, about 150 MB, in each of a few threads."""
 SLAB_ROWS = 512
 """Rows read at once: one row of chunks, so that each chunk is unpacked once."""
 COARSE_PX = 1024

@@ -11,6 +11,7 @@ import json
 import uuid
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from wsiseg import __version__
 from wsiseg.class_map import NOT_ANALYSED, RESERVED_NAMES
+from wsiseg.exports.ahead import ahead
 from wsiseg.exports.files import NAMESPACE, whole_file
 from wsiseg.exports.label_store import LabelStore
 from wsiseg.geometry import Region
@@ -74,21 +76,29 @@ def write_label_tiff(store: LabelStore, path: Path, kind: TiffKind, *, overwrite
 
 def _packed_tiles(store: LabelStore, level: int) -> Iterator[bytes]:
     """Yield the packed tiles of a level in reading order; beyond the level they have 255."""
+    of_one_label = cache(lambda label: _pack(np.full((TILE_PX, TILE_PX), label, np.uint8)))
+
+    def packed(tile: NDArray[np.uint8]) -> bytes:
+        if tile.shape == (TILE_PX, TILE_PX):
+            return of_one_label(int(tile[0, 0])) if (tile == tile[0, 0]).all() else _pack(tile)
+        whole: NDArray[np.uint8] = np.full((TILE_PX, TILE_PX), NOT_ANALYSED, np.uint8)
+        whole[: tile.shape[0], : tile.shape[1]] = tile
+        return _pack(whole)
+
+    return ahead(packed, _tiles(store, level))
+
+
+def _tiles(store: LabelStore, level: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield the tiles of a level in reading order, cut at its edges."""
     rows, columns = store.shape(level)
-    of_one_label: dict[int, bytes] = {}
     for top in range(0, rows, TILE_PX):
         slab = store.read(level, Region(0, top, columns, min(TILE_PX, rows - top)))
         for left in range(0, columns, TILE_PX):
-            tile = slab[:, left : left + TILE_PX]
-            first = int(tile[0, 0])
-            if tile.shape == (TILE_PX, TILE_PX) and (tile == first).all():
-                if first not in of_one_label:
-                    of_one_label[first] = zlib.compress(tile.tobytes())
-                yield of_one_label[first]
-                continue
-            whole: NDArray[np.uint8] = np.full((TILE_PX, TILE_PX), NOT_ANALYSED, np.uint8)
-            whole[: tile.shape[0], : tile.shape[1]] = tile
-            yield zlib.compress(whole.tobytes())
+            yield slab[:, left : left + TILE_PX]
+
+
+def _pack(tile: NDArray[np.uint8]) -> bytes:
+    return zlib.compress(tile.tobytes())
 
 
 def _resolution(store: LabelStore, level: int) -> dict[str, Any]:

@@ -81,6 +81,25 @@ def _confidence(said: Json | None) -> Json | None:
     }
 
 
+def ratios(classes: ClassMap, pixels: Mapping[int, int]) -> dict[str, float | None]:
+    """Return epithelium to stroma, and the share of necrosis in percent, from pixels per class id.
+
+    Classes take part by a word of their name ("benign epithelium" is epithelium). None where the class map
+    has no such class, or where what they would be divided by is not there.
+    """
+
+    def total(word: str) -> int | None:
+        ids = [item.id for item in classes.classes if word in item.name.casefold().split()]
+        return sum(pixels.get(label, 0) for label in ids) if ids else None
+
+    epithelium, stroma, necrosis = (total(word) for word in ("epithelium", "stroma", "necrosis"))
+    tissue = sum(pixels.get(item.id, 0) for item in classes.classes if not item.background)
+    return {
+        "epithelium_to_stroma": round(epithelium / stroma, 4) if epithelium is not None and stroma else None,
+        "necrosis_percent": round(100 * necrosis / tissue, 4) if necrosis is not None and tissue else None,
+    }
+
+
 def write_json(path: Path, content: Json) -> None:
     """Write JSON whole or not at all. Call it with the output held: its temporary file has one name.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.class_map import ClassMap
-from wsiseg.exports.summary import composition, total_counts
+from wsiseg.exports.summary import composition, ratios, total_counts
 from wsiseg.geometry import Region, ceil_div
 from wsiseg.inference.runtime import usable_cpus
 from wsiseg.pyramid.journal import TaskLog
@@ -163,7 +163,12 @@ class StoreRun:
         )
         counts["not_analysed"] += whole - seen
         areas, rows, unread_share = composition(self.target.class_map, counts, self.target.pixel_mm2)
-        return {"areas": areas, "classes": rows, "unread_share": unread_share}
+        return {
+            "areas": areas,
+            "classes": rows,
+            "ratios": ratios(self.target.class_map, counts["predicted"]),
+            "unread_share": unread_share,
+        }
 
     def picture(self, longest_px: int) -> tuple[NDArray[np.uint8], Labels, float | None]:
         """Return what was analysed: RGB (rows, columns, 3), labels (rows, columns), um per RGB pixel.

@@ -115,8 +115,15 @@ def _composition(summary: Json) -> str:
         f"<h2>Composition</h2>{composition_bar(summary['classes'])}"
         '<table class="table"><thead><tr><th>class</th><th class="number">area</th>'
         '<th class="number">% of the classes</th></tr></thead>'
-        f"<tbody>{rows}</tbody><tbody>{areas}</tbody></table>"
+        f"<tbody>{rows}</tbody><tbody>{areas}</tbody></table>{_ratios(summary.get('ratios', {}))}"
     )
+
+
+def _ratios(ratios: Json) -> str:
+    """Return the ratios that there are, in one line."""
+    names = {"epithelium_to_stroma": "Epithelium to stroma", "necrosis_percent": "Necrosis, % of the classes"}
+    said = [f"{text}: {float(ratios[key]):.4g}" for key, text in names.items() if ratios.get(key) is not None]
+    return f"<p>{escaped('; '.join(said))}</p>" if said else ""
 
 
 def _share(percent: float | None) -> str:

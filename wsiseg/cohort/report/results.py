@@ -47,6 +47,9 @@ def result_row(slide: CohortSlide, state: SlideState, summary: Json | None) -> J
             row[f"{name}_{unit}"] = float(item[unit])
             if item["percent"] is not None:
                 row[f"{name}_percent"] = float(item["percent"])
+        row |= {
+            key: None if value is None else float(value) for key, value in summary.get("ratios", {}).items()
+        }
     for key, text in slide.extra.items():
         row[key if key not in row else f"manifest_{key}"] = text
     return row
