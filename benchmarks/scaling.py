@@ -170,6 +170,15 @@ def as_text(found: dict[str, Any]) -> str:
         lines.append(
             f"| the same tasks, doing nothing ({own['ms_per_task']} ms each) | {own['nothing_wall_s']} | |"
         )
+        rate = 1000 / own["ms_per_task"]
+        asked = own["workers"] / 60
+        lines += [
+            "",
+            f"So it gives out {rate:,.0f} tasks a second and keeps {rate * own['pause_s']:,.0f} "
+            f"slots busy with blocks of {own['pause_s']:g} s; {own['workers']} workers have {own['slots']}.",
+            f"For whole slides of a minute, {own['workers']} workers ask for {asked:.1f} tasks a second, "
+            f"{100 * asked / rate:.2g} % of that.",
+        ]
     return "\n".join(lines)
 
 
