@@ -10,6 +10,7 @@ AGREE ?= $(SLIDE)
 RESUME ?=
 PEERS ?= out/peers-venv
 CROPS ?= ../shared/data/breast_patches
+JOBS ?= logical
 
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -33,8 +34,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## Generate a slide, segment it, and say where the picture is
 	$(BIN)/wsiseg demo -o $(OUT)
 
-test: $(STAMP)  ## Run the tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## Run the tests, on every core (JOBS=0: on one)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-napari: $(STAMP)  ## Run the napari plug-in's tests, where a window can be had
 	plugins/napari-wsiseg/run_tests.sh $(VENV)

@@ -1,6 +1,5 @@
 """An interrupted run, run again, ends in the same bytes; nothing half-written is ever taken for whole."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from noise_slide import tree_hash, write_noise_slide
 from resume_child import options_for
 
 from wsiseg import segment_slide
@@ -21,11 +21,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def slide(tmp_path_factory):
-    path = tmp_path_factory.mktemp("slide") / "noise.tif"
-    random = np.random.default_rng(5)
-    rgb = random.integers(0, 256, (90, 80, 3), np.uint8).repeat(16, 0).repeat(16, 1)
-    tifffile.imwrite(path, rgb[:1333, :1222], tile=(256, 256), photometric="rgb", compression="zlib")
-    return path
+    return write_noise_slide(tmp_path_factory.mktemp("slide") / "noise.tif")
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +31,6 @@ def undisturbed(slide, tmp_path_factory):
         folders[ngff] = tmp_path_factory.mktemp("undisturbed")
         segment_slide(slide, folders[ngff], options_for(ngff))
     return folders
-
-
-def tree_hash(folder):
-    """Digest of every path and byte below a folder."""
-    digest = hashlib.sha256()
-    for file in sorted(item for item in folder.rglob("*") if item.is_file()):
-        digest.update(f"{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes())
-    return digest.hexdigest()
 
 
 def store_of(folder):

@@ -1,7 +1,6 @@
 """wsiseg calibrate on generated tissue: a new card, the same weights, errors measured on the other split."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 from PIL import Image
 
 from wsiseg.class_map import TISSUE8
-from wsiseg.cli.main import main
 from wsiseg.models import load_model, read_card
 from wsiseg.models.files import find_model
 from wsiseg.models.normalise import Segmenter
@@ -30,20 +28,6 @@ def write_pictures(root, seeds):
     classes = [f"  - {item.model_dump_json(include={'id', 'name', 'colour'})}" for item in TISSUE8.classes]
     (root / "classes.yaml").write_text("classes:\n" + "\n".join(classes) + "\n")
     return root
-
-
-@pytest.fixture
-def here(monkeypatch, capsys):
-    """Run the command line in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["wsiseg", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

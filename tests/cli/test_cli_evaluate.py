@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 
 from wsiseg.class_map import ClassMap, LabelClass
-from wsiseg.cli.main import main
 from wsiseg.datasets.voc_classes import VOC
 from wsiseg.models import Architecture, ModelCard, build_model, save_model
 
@@ -57,20 +56,6 @@ def model(tmp_path_factory):
         for index, name in enumerate(("Ink", "paper", "stain"))
     )
     return save_untrained(tmp_path_factory.mktemp("model") / "ink.safetensors", ClassMap(classes=classes))
-
-
-@pytest.fixture
-def here(monkeypatch, capsys):
-    """Run the command line in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["wsiseg", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture

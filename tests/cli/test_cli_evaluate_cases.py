@@ -1,7 +1,6 @@
 """wsiseg evaluate and calibrate on slides with annotations and on regions in PNGs, as a user types them."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import zarr
 from PIL import Image
 
 from wsiseg.class_map import TISSUE8
-from wsiseg.cli.main import main
 from wsiseg.evaluation.confusion import Confusion
 from wsiseg.models import read_card
 from wsiseg.phantom.generate import generate_phantom
@@ -19,20 +17,6 @@ from wsiseg.phantom.slide_file import write_phantom_slide
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 BOXES = {"normal stroma": (60, 40, 400, 300), "Tumour": (300, 200, 200, 260), "artefact": (0, 0, 100, 90)}
 IDS = {"normal stroma": 3, "Tumour": 2, "artefact": 255}
-
-
-@pytest.fixture
-def here(monkeypatch, capsys):
-    """Run the command line in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["wsiseg", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code, said.out, said.err
-
-    return run
 
 
 def class_map(extra):

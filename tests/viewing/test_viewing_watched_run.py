@@ -1,11 +1,10 @@
 """Runs that are watched: same bytes as without, seen as they grow, stopped and gone on with."""
 
-import hashlib
 import threading
 
 import numpy as np
 import pytest
-import tifffile
+from noise_slide import tree_hash, write_noise_slide
 from resume_child import options_for
 
 from wsiseg import segment_slide
@@ -21,24 +20,13 @@ WHOLE = Region(0, 0, 1222, 1333)
 
 @pytest.fixture(scope="module")
 def slide(tmp_path_factory):
-    path = tmp_path_factory.mktemp("slide") / "noise.tif"
-    random = np.random.default_rng(5)
-    rgb = random.integers(0, 256, (90, 80, 3), np.uint8).repeat(16, 0).repeat(16, 1)
-    tifffile.imwrite(path, rgb[:1333, :1222], tile=(256, 256), photometric="rgb", compression="zlib")
-    return path
+    return write_noise_slide(tmp_path_factory.mktemp("slide") / "noise.tif")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(slide, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     return segment_slide(slide, folder, options_for()).store
-
-
-def bytes_of(store):
-    digest = hashlib.sha256()
-    for file in sorted(item for item in store.rglob("*") if item.is_file()):
-        digest.update(f"{file.relative_to(store).as_posix()}\0".encode() + file.read_bytes())
-    return digest.hexdigest()
 
 
 def labels_of(store, level=0):
@@ -57,7 +45,7 @@ def test_a_watched_run_has_the_bytes_of_one_that_is_not(slide, undisturbed, tmp_
         on_block=blocks.append,
         progress=lambda done, total: parts.append(done / total),
     )
-    assert bytes_of(result.store) == bytes_of(undisturbed)
+    assert tree_hash(result.store) == tree_hash(undisturbed)
     assert sum(block.area for block in blocks) == WHOLE.area
     assert len(set(blocks)) == 9
     assert parts == sorted(parts)
@@ -111,7 +99,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(slide, undisturbed, tmp_path):
     assert (tmp_path / "noise.wsiseg-work" / "journal.jsonl").is_file()
     assert not (tmp_path / "noise.summary.json").exists()
     result = segment_slide(slide, tmp_path, options_for())  # the command line takes over
-    assert bytes_of(result.store) == bytes_of(undisturbed)
+    assert tree_hash(result.store) == tree_hash(undisturbed)
 
 
 def test_a_run_that_is_stopped_before_it_begins_leaves_nothing(slide, tmp_path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wsiseg.cli.config_options import Changes
 from wsiseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,10 +27,7 @@ def calibrate(
         Path,
         typer.Option("-o", "--output", metavar="DIR", help="Folder for the new model and what was measured."),
     ],
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config; more than once."),
-    ] = None,
+    set_: Changes = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Put the measurements on stdout as JSON, and nothing else.")
     ] = False,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wsiseg.cli.config_options import Changes
 from wsiseg.errors import ModelRefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -29,10 +30,7 @@ WRITTEN = ("evaluation.json", "confusion.png", "worst_cases.png", "submission")
 
 def evaluate(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML of the evaluation, see configs/.")],
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config; more than once."),
-    ] = None,
+    set_: Changes = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Folder for the scores and pictures as files."),

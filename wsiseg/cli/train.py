@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from wsiseg.cli.config_options import Changes
+
 if TYPE_CHECKING:
     from wsiseg.training.config import TrainConfig
     from wsiseg.training.epoch_end import Watcher
@@ -22,10 +24,7 @@ EPILOG = "Example: wsiseg train configs/smoke.yaml -o run/smoke. The same comman
 
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML of the run, see configs/.")],
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config; more than once."),
-    ] = None,
+    set_: Changes = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Folder of the run; run/NAME by default."),
