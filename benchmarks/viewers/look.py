@@ -77,19 +77,11 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
 def install(tools: Path) -> None:
     """Fetch what is missing, and bundle the page of vitessce."""
     tools.mkdir(parents=True, exist_ok=True)
-    if not (tools / "neuroglancer").is_dir():
-        pip = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--no-deps",
-            "--target",
-            str(tools),
-            NEUROGLANCER,
-        ]
+    python = tools / "python"
+    if not python.is_dir():
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(python), NEUROGLANCER]
         subprocess.run(pip, check=True)
+    sys.path.append(str(python))
     if not (tools / "bundle").is_dir():
         modules = tools / "npm"
         modules.mkdir(exist_ok=True)
