@@ -29,14 +29,15 @@ def bare_rate(runtime, tile: np.ndarray, seconds: float) -> float:
     """Return useful MP/s of a runtime that is given the same tile again and again."""
     done = 0
     lock = threading.Lock()
-    until = time.monotonic() + seconds
 
     def work() -> None:
         nonlocal done
-        while time.monotonic() < until:
+        while True:  # once at least, however slow the machine
             runtime.predict(tile)
             with lock:
                 done += 1
+            if time.monotonic() > started + seconds:
+                return
 
     runtime.predict(tile)
     threads = [threading.Thread(target=work) for _ in range(runtime.streams)]
