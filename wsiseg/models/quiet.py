@@ -6,6 +6,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+from torch import Tensor
+from torch.jit._trace import TracerWarning
+
 _NAMED = (
     r"`torch\.jit\.\w+` is deprecated",
     r"You are using the legacy TorchScript-based ONNX export",
@@ -21,3 +25,13 @@ def quiet_torchscript() -> Iterator[None]:
         for message in _NAMED:
             warnings.filterwarnings("ignore", message=message, category=DeprecationWarning)
         yield
+
+
+def plain_size(x: Tensor) -> tuple[int, int]:
+    """Return a map's (rows, columns) as plain numbers, also while it is traced."""
+    if not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return x.shape[-2], x.shape[-1]
+    with warnings.catch_warnings():
+        # A traced graph has its sizes fixed; that is meant.
+        warnings.simplefilter("ignore", TracerWarning)
+        return int(x.shape[-2]), int(x.shape[-1])

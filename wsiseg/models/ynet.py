@@ -6,15 +6,13 @@ open, and why the joint network's published count is larger than what computes: 
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor, nn
-from torch.jit._trace import TracerWarning
 from torch.nn import functional as F
 
 from wsiseg.models.blocks import ESP, BNAct, ConvBNAct, conv
 from wsiseg.models.network import SegmentationNetwork
+from wsiseg.models.quiet import plain_size
 
 _K = 4
 _SHARES = ((5, 6), (2, 3), (1, 2), (3, 8))
@@ -32,7 +30,7 @@ class PyramidPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, in + 4 out, H, W)."""
-        height, width = _size(x)
+        height, width = plain_size(x)
         parts = [x]
         for (part, whole), level in zip(_SHARES, self.levels, strict=True):
             coarse = _mean_over(x, max(1, height * part // whole), max(1, width * part // whole))
@@ -151,18 +149,8 @@ def _mean_over(x: Tensor, rows: int, columns: int) -> Tensor:
     if not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return F.adaptive_avg_pool2d(x, (rows, columns))
     # ONNX pools only to sizes that divide the map's; two products with constants are the same sums.
-    height, width = _size(x)
+    height, width = plain_size(x)
     return torch.matmul(torch.matmul(_bins(height, rows).to(x), x), _bins(width, columns).to(x).T)
-
-
-def _size(x: Tensor) -> tuple[int, int]:
-    """Return a map's (rows, columns) as plain numbers."""
-    if not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        return x.shape[-2], x.shape[-1]
-    with warnings.catch_warnings():
-        # A traced graph has its sizes fixed; that is meant.
-        warnings.simplefilter("ignore", TracerWarning)
-        return int(x.shape[-2]), int(x.shape[-1])
 
 
 def _bins(size: int, count: int) -> Tensor:
