@@ -89,6 +89,8 @@ def convert(model: Model, shape: tuple[int, ...], *, confidence: bool = False) -
     # Tracing runs the module once: on a small picture, or its activations would be the run's peak memory.
     step = model.network.input_multiple * shrink_of(model.card)
     small = (1, *(min(side, TRACE_PX // step * step or side) for side in shape[1:3]), 3)
+    if getattr(model.network, "graph_has_sizes", False):
+        small = (1, *shape[1:])
     with quiet_torchscript():
         example = torch.zeros(small, dtype=torch.uint8)
         graph = openvino.convert_model(segmenter, example_input=example, input=[(-1, -1, -1, 3)])

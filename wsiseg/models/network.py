@@ -19,6 +19,8 @@ class SegmentationNetwork(nn.Module):
     """Both sides of the input are multiples of this."""
     output_stride = 1
     """Input pixels per logit, along each side."""
+    graph_has_sizes = False
+    """A traced graph holds sizes: it is to be traced at the size that it runs at."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

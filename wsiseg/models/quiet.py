@@ -27,11 +27,17 @@ def quiet_torchscript() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def traced_constants() -> Iterator[None]:
+    """Leave out the tracer's warnings about values that become constants of a graph: here that is meant."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TracerWarning)
+        yield
+
+
 def plain_size(x: Tensor) -> tuple[int, int]:
     """Return a map's (rows, columns) as plain numbers, also while it is traced."""
     if not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return x.shape[-2], x.shape[-1]
-    with warnings.catch_warnings():
-        # A traced graph has its sizes fixed; that is meant.
-        warnings.simplefilter("ignore", TracerWarning)
+    with traced_constants():
         return int(x.shape[-2]), int(x.shape[-1])

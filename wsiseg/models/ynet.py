@@ -6,13 +6,14 @@ open, and why the joint network's published count is larger than what computes: 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsiseg.models.blocks import ESP, BNAct, ConvBNAct, conv
 from wsiseg.models.network import SegmentationNetwork
-from wsiseg.models.quiet import plain_size
+from wsiseg.models.quiet import plain_size, traced_constants
 
 _K = 4
 _SHARES = ((5, 6), (2, 3), (1, 2), (3, 8))
@@ -40,6 +41,8 @@ class PyramidPooling(nn.Module):
 
 class YNet(SegmentationNetwork):
     """The segmentation arm: (N, 3, H, W) -> logits (N, C, H, W)."""
+
+    graph_has_sizes = True
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes)
@@ -94,6 +97,8 @@ class YNetJoint(SegmentationNetwork):
     network counts but never uses, a fifth branch in each ESP module; with them, and 5 diagnoses, 8 classes
     have the 3,913,381 parameters of the publication.
     """
+
+    graph_has_sizes = True
 
     def __init__(
         self, num_classes: int, diagnoses: int = PUBLISHED_DIAGNOSES, *, idle_branches: bool = True
@@ -150,13 +155,16 @@ def _mean_over(x: Tensor, rows: int, columns: int) -> Tensor:
         return F.adaptive_avg_pool2d(x, (rows, columns))
     # ONNX pools only to sizes that divide the map's; two products with constants are the same sums.
     height, width = plain_size(x)
-    return torch.matmul(torch.matmul(_bins(height, rows).to(x), x), _bins(width, columns).to(x).T)
+    with traced_constants():
+        down, across = _bins(height, rows), _bins(width, columns)
+    return torch.matmul(torch.matmul(down.to(x), x), across.to(x).T)
 
 
 def _bins(size: int, count: int) -> Tensor:
     """Return (count, size): row i means i size / count, rounded down, to (i + 1) size / count, up."""
-    weights = torch.zeros(count, size)
+    # In NumPy, so that a traced graph gets the values, not how they came about.
+    weights = np.zeros((count, size), np.float32)
     for index in range(count):
         start, stop = index * size // count, -(-(index + 1) * size // count)
         weights[index, start:stop] = 1 / (stop - start)
-    return weights
+    return torch.from_numpy(weights)
