@@ -60,9 +60,10 @@ def try_limit(name: str, what: int, amount: int, place: Place, expected: Undistu
     elif run(arguments, place.said, place.scratch, lambda: None) != 0 or place.found() != expected.files:
         wrong = "with enough of everything, not the files of an undisturbed run"
     said = (lines[-1] if lines else "").replace(str(place.out), "OUT").replace(str(place.inputs), "IN")
+    said = said.replace(sys.prefix, "PREFIX")
     shown = f"{amount / MIB:g} MiB" if what == resource.RLIMIT_AS else f"{amount:,}"
     limit = f"{name}: {shown}"
-    return {"limit": limit, "code": code, "said": said[:300], "outcome": wrong or "as it should"}
+    return {"limit": limit, "code": code, "said": said[:160], "outcome": wrong or "as it should"}
 
 
 def run_all(folder: Path) -> list[dict[str, Any]]:

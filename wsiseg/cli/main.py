@@ -91,9 +91,23 @@ def main() -> None:
     except OSError as error:  # a full disk, a missing right, a vanished mount
         sys.stderr.write(f"wsiseg: {error}; once that is mended, the same command goes on from here\n")
         sys.exit(1)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not _is_want_of_memory(error):
+            raise
         sys.stderr.write("wsiseg: out of memory; free some, and the same command goes on from here\n")
         sys.exit(1)
+
+
+def _is_want_of_memory(error: Exception) -> bool:
+    """Tell it also by the words of libraries that have no error of their own for it."""
+    words = (
+        "allocate memory",  # torch
+        "bad_alloc",
+        "bad allocation",
+        "can't start new thread",
+        "failed to map segment",  # a plug-in of OpenVINO
+    )
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 if __name__ == "__main__":
