@@ -4,7 +4,7 @@ import pytest
 
 from wsiseg.models import build_model
 from wsiseg.models.network import count_parameters
-from wsiseg.models.paper_tables import ROWS, SWAP_BASE, count_rows, truncate_millions
+from wsiseg.models.paper_tables import ROWS, SWAP_BASE, count_rows, printed_millions
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,9 @@ def test_every_table_is_there(rows):
         "2e": 6,
         "2f": 4,
         "2g": 6,
-        "1c": 1,
+        "1c": 8,
         "1d": 2,
+        "fig. 6": 1,
         "fig. 5": 7,
     }
     assert len(rows) == len(ROWS)
@@ -33,6 +34,9 @@ def test_what_differs_says_why(rows):
     assert differs == {
         ("2a", "ESPNet-A, ReLU"),
         ("1c", "ESPNet, PASCAL VOC"),
+        ("1c", "RefineNet"),
+        ("1c", "LRR-4x, ResNet-101"),
+        ("1c", "Dilation8"),
         ("fig. 5", "ESPNet-C with esp"),
     }
     assert all(item.row.note for item in rows.values() if item.verdict != "agrees")
@@ -58,8 +62,28 @@ def test_released_file_sizes_truncate_to_the_paper(rows):
 
 
 def test_truncation():
-    assert truncate_millions(187_999) == ".187"
-    assert truncate_millions(2_064_256) == "2.064"
+    assert printed_millions(187_999, ".187") == (".187", ".188")
+    assert printed_millions(2_064_256, "2.064") == ("2.064", "2.064")
+    assert printed_millions(134_489_759, "134.5") == ("134.4", "134.5")
+    assert printed_millions(48_600_000, "48") == ("48", "49")
+
+
+@pytest.mark.parametrize(
+    ("label", "printed", "agrees"),
+    [
+        ("SegNet", "29.5", True),
+        ("RefineNet", "42.6", False),
+        ("DeepLab-v2", "44.04", True),
+        ("PSPNet", "65.7", True),
+        ("LRR-4x, ResNet-101", "48", False),
+        ("Dilation8", "141.13", False),
+        ("FCN-8s", "134.5", True),
+    ],
+)
+def test_the_compared_networks_stand_beside_the_papers_counts(rows, label, printed, agrees):
+    item = rows["1c", label]
+    assert (item.row.paper_millions, item.row.classes) == (printed, 21)
+    assert (item.verdict == "agrees") is agrees
 
 
 @pytest.mark.parametrize(

@@ -167,3 +167,26 @@ def test_a_fresh_network_is_the_same_for_the_same_seed():
     assert all(torch.equal(one[name], other[name]) for name in one)
     changed = start(tiny(seed=5), source_of(TISSUE8)).network.state_dict()
     assert not torch.equal(one["up1.weight"], changed["up1.weight"])
+
+
+def test_a_reference_network_begins_with_public_backbone_weights(tmp_path):
+    backbone = build_model("sqnet", num_classes=8).backbone
+    path = tmp_path / "squeezenet1_1.pth"
+    torch.save(backbone.state_dict(), path)
+    config = tiny(encoder=None, model={"network": "sqnet", "mpp": 1.0, "backbone": str(path)})
+    begun = start(config, source_of(TISSUE8))
+    found = begun.network.backbone.state_dict()
+    assert all(torch.equal(value, found[key]) for key, value in backbone.state_dict().items())
+    assert begun.card.source == "trained with wsiseg, from the backbone weights squeezenet1_1.pth"
+    assert begun.card.mean == (123.675, 116.28, 103.53)
+    assert begun.card.std == (58.395, 57.12, 57.375)
+    plain = start(tiny(encoder=None, model={"network": "sqnet", "mpp": 1.0}), source_of(TISSUE8))
+    assert plain.card.mean != begun.card.mean
+    assert plain.card.source == "trained with wsiseg, from random weights"
+
+
+def test_one_source_of_weights_at_a_time(checkpoint):
+    with pytest.raises(UsageError, match="both bring weights"):
+        start(config_for(checkpoint, model={"backbone": "resnet101.pth"}), source_of(TISSUE8))
+    with pytest.raises(UsageError, match="ESPNet has no backbone"):
+        start(tiny(encoder=None, model={"backbone": "resnet101.pth", "mpp": 1.0}), source_of(TISSUE8))

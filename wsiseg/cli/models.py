@@ -110,7 +110,7 @@ def verify(model: Name, as_json: Json = False) -> None:
 
 @app.command(epilog="Example: wsiseg models params --json")
 def params(as_json: Json = False) -> None:
-    """Print the parameter tables of the ESPNet paper beside the exact counts."""
+    """Print the parameter tables of the ESPNet paper beside the exact counts, the compared networks too."""
     from wsiseg.models.paper_tables import count_rows
 
     rows = count_rows()
@@ -118,7 +118,7 @@ def params(as_json: Json = False) -> None:
         _print_json([row.as_json() for row in rows])
         return
     typer.echo(
-        f"{'table':7}{'network':38}{'C':>3} {'paper M':>8}{'exact':>11}{'MB':>6}{'paper MB':>9}{'field':>7}"
+        f"{'table':7}{'network':38}{'C':>3} {'paper M':>8}{'exact':>13}{'MB':>8}{'paper MB':>9}{'field':>7}"
         "  verdict"
     )
     for item in rows:
@@ -129,7 +129,7 @@ def params(as_json: Json = False) -> None:
         ratio = f", {item.ratio_to_esp:.2f}x ESP" if item.ratio_to_esp is not None else ""
         note = f"; {row.note}" if row.note else ""
         typer.echo(
-            f"{row.table:7}{row.label:38}{row.classes:>3} {row.paper_millions or '-':>8}{exact:>11}{size:>6}"
+            f"{row.table:7}{row.label:38}{row.classes:>3} {row.paper_millions or '-':>8}{exact:>13}{size:>8}"
             f"{row.paper_megabytes or '-':>9}{field:>7}  {item.verdict}{ratio}{note}"
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from importlib import import_module
 from typing import Any, get_args
 
 from wsiseg.errors import UsageError, choose
@@ -32,6 +33,7 @@ _CHOICES: dict[str, Sequence[object]] = {
     "width": (8, 16, 32, 64),
     "diagnoses": range(2, MAX_DIAGNOSES + 1),
     "idle_branches": (True, False),
+    "stem": ("deep", "single"),
 }
 
 
@@ -108,6 +110,18 @@ MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
     "ynet-joint": ynet_joint,
 }
 
+REFERENCE: dict[str, str] = {
+    "fcn8s": "FCN8s",
+    "segnet": "SegNet",
+    "sqnet": "SQNet",
+    "deeplab-v2": "DeepLabV2",
+    "pspnet": "PSPNet",
+    "refinenet": "RefineNet",
+    "lrr": "LRR",
+    "dilation8": "Dilation8",
+}
+"""The networks that the ESPNet paper compares itself with: classes in `wsiseg.models.reference`."""
+
 
 def build_model(name: str, *, num_classes: int, **options: Any) -> SegmentationNetwork:
     """Return a freshly initialised network in training mode.
@@ -116,8 +130,8 @@ def build_model(name: str, *, num_classes: int, **options: Any) -> SegmentationN
     `output_stride`. Raises UsageError for a name, an option or a combination that does not exist, with
     the rule that it breaks.
     """
-    if name not in MODELS:
-        raise UsageError(choose("network", name, MODELS))
+    if name not in MODELS and name not in REFERENCE:
+        raise UsageError(choose("network", name, [*MODELS, *REFERENCE]))
     if (
         isinstance(num_classes, bool)
         or not isinstance(num_classes, int)
@@ -126,7 +140,16 @@ def build_model(name: str, *, num_classes: int, **options: Any) -> SegmentationN
         raise UsageError(
             f"{name} has {num_classes!r} classes: expected a whole number from 1 to {MAX_CLASSES}"
         )
-    return MODELS[name](num_classes, **options)
+    return MODELS[name](num_classes, **options) if name in MODELS else _reference(name, num_classes, options)
+
+
+def _reference(name: str, num_classes: int, options: dict[str, Any]) -> SegmentationNetwork:
+    _check_known(name, options, ["stem"] if name == "pspnet" else [])
+    _check_choices(name, options)
+    # Imported only when named: nothing else here needs them.
+    module = import_module(f"wsiseg.models.reference.{name.replace('-', '_')}")
+    network: SegmentationNetwork = getattr(module, REFERENCE[name])(num_classes, **options)
+    return network
 
 
 def _encoder_options(name: str, options: dict[str, Any]) -> EncoderOptions:

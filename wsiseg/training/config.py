@@ -123,6 +123,8 @@ class NetworkConfig(Config):
     """A name of `wsiseg models list`."""
     options: dict[str, StrictBool | StrictInt | StrictStr] = Field(default={})
     """What its builder takes, see docs/models.md: alpha2, alpha3, k, activation, residual..."""
+    backbone: Annotated[str, Field(min_length=1)] | None = None
+    """Reference networks: public backbone weights to begin with, a `.pth` in torchvision's layout."""
     mpp: Annotated[float, Field(ge=MPP_MIN, le=MPP_MAX, allow_inf_nan=False)] | None = None
     """Slides: um per pixel of the network's input; needed there."""
     input_scale: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None

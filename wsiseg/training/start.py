@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -39,7 +40,14 @@ def start(config: TrainConfig, source: Source) -> Start:
     if config.init is not None:
         return _from_checkpoint(config, source, load_model(config.init.checkpoint))
     network = build_model(config.model.network, num_classes=len(source.classes), **config.model.options)
-    mean, std = measure_normalisation(source.patches)
+    begun = "random weights"
+    if config.model.backbone is None:
+        mean, std = measure_normalisation(source.patches)
+    else:
+        from wsiseg.models.reference.backbone_weights import MEAN, STD, load_backbone
+
+        load_backbone(network, config.model.backbone)
+        mean, std, begun = MEAN, STD, f"the backbone weights {Path(config.model.backbone).name}"
     card = ModelCard(
         **_common(config, source, config.model.mpp, config.model.input_scale),
         architecture=Architecture(
@@ -49,7 +57,7 @@ def start(config: TrainConfig, source: Source) -> Start:
         ),
         mean=cast(tuple[float, float, float], mean),
         std=cast(tuple[float, float, float], std),
-        source="trained with wsiseg, from random weights",
+        source=f"trained with wsiseg, from {begun}",
         diagnosis=_diagnosis(config, source),
     )
     return Start(network=network, card=card)
@@ -127,6 +135,8 @@ def _check_agrees(config: TrainConfig, source: Source, card: ModelCard) -> None:
         )
     if "options" in given and config.model.options != card.architecture.options:
         raise UsageError("model.options differ from those of init.checkpoint: leave model.options out")
+    if config.model.backbone is not None:
+        raise UsageError("model.backbone and init.checkpoint both bring weights: leave one of them out")
     if source.domain != card.domain:
         raise UsageError(
             f"init.checkpoint is for the domain {card.domain}, the data are of the domain {source.domain}: "
