@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: help setup demo test test-napari edge-env lint format types contracts check model bench bench-full bench-seams bench-memory bench-edge bench-export bench-cohort bench-report bench-scaling faults faults-full lock clean
+.PHONY: help setup demo test test-napari edge-env lint format types contracts check model bench bench-full bench-seams bench-memory bench-edge bench-paper bench-export bench-cohort bench-report bench-scaling faults faults-full lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -90,6 +90,10 @@ bench-memory: $(STAMP)  ## Measure memory against the slide's and the region's s
 
 bench-edge: $(STAMP)  ## Measure espnet, enet and erfnet on this machine, and write docs/edge.md
 	$(BIN)/python benchmarks/edge.py
+
+bench-paper: $(STAMP)  ## Measure all that the paper compares (about 15 minutes), and write docs/paper.md
+	$(BIN)/wsiseg profile --paper -o out/paper
+	$(BIN)/python benchmarks/paper.py out/paper
 
 bench-export: $(STAMP)  ## Measure each export against the prediction
 	$(BIN)/python benchmarks/export.py

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from wsiseg.cli import profile_counters
+from wsiseg.cli import profile_counters, profile_paper
 from wsiseg.cli.profile_options import (
     Device,
     Idle,
@@ -34,9 +34,11 @@ DEFAULT = "measure"
 
 
 class _MeasureByDefault(TyperGroup):
-    """`wsiseg profile espnet` is `wsiseg profile measure espnet`."""
+    """`wsiseg profile espnet` is `wsiseg profile measure espnet`; `--paper` is the command `paper`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--paper" in args:
+            args = ["paper", *(word for word in args if word != "--paper")]
         if args and args[0] not in self.commands and args[0] != "--help":
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
@@ -45,7 +47,8 @@ class _MeasureByDefault(TyperGroup):
 app = typer.Typer(
     cls=_MeasureByDefault,
     no_args_is_help=True,
-    help="Time, memory, power and kernels of networks. `wsiseg profile MODEL...` measures on this machine.",
+    help="Time, memory, power and kernels of networks. `wsiseg profile MODEL...` measures on this machine, "
+    "`wsiseg profile --paper` all that the paper compares.",
     epilog="Example: wsiseg profile espnet enet erfnet -o profile",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -122,6 +125,7 @@ def report(
     show(found, as_json, output)
 
 
+app.command("paper", epilog=profile_paper.EPILOG)(profile_paper.paper)
 app.command("clocks", epilog=profile_counters.CLOCKS_EPILOG)(profile_counters.clocks)
 app.command("kernels", epilog=profile_counters.KERNELS_EPILOG)(profile_counters.kernels)
 app.command("modules", epilog=profile_counters.MODULES_EPILOG)(profile_counters.modules)

@@ -9,7 +9,7 @@ import torch
 
 from wsiseg.class_map import LabelClass
 from wsiseg.errors import UsageError
-from wsiseg.models.build import MODELS, build_model
+from wsiseg.models.build import MODELS, REFERENCE, build_model
 from wsiseg.models.card import Architecture, ModelCard
 from wsiseg.models.checkpoint import Model, load_model, stored_tensors
 from wsiseg.models.files import list_models
@@ -52,7 +52,7 @@ class Subject:
 
 def load_subject(name: str) -> Subject:
     """Return the network of this name with seeded weights, or a bundled model, or a .safetensors file."""
-    trained = name not in MODELS
+    trained = name not in MODELS and name not in REFERENCE
     model = load_model(name) if trained else _untrained(name)
     file_bytes = len(safetensors.torch.save(stored_tensors(model.network)))
     shown = model.card.name if trained else name
@@ -61,7 +61,7 @@ def load_subject(name: str) -> Subject:
 
 def names() -> tuple[str, ...]:
     """Return the names that need no file."""
-    return (*MODELS, *list_models())
+    return (*MODELS, *REFERENCE, *list_models())
 
 
 def _untrained(name: str) -> Model:

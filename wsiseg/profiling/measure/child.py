@@ -8,6 +8,7 @@ Times are of the monotonic clock, which the parent that samples the machine shar
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from wsiseg.profiling.measure.memory import MIB, PeakMemory
 from wsiseg.profiling.measure.operators import top_operators
 from wsiseg.profiling.results import Figure, Operator, available
 from wsiseg.profiling.subject import load_subject
+
+LEAST_TRIALS = 3
 
 
 class Job(BaseModel):
@@ -42,6 +45,8 @@ class Job(BaseModel):
     warm_up: int
     min_seconds: float
     """The timed phase lasts at least so long, for the sake of slow power sensors."""
+    max_seconds: float | None = None
+    """It ends after so long, but not before the third call; the warm-up takes at most a quarter of it."""
     operators: bool = True
     counted: bool = False
     """A kernel profiler looks on: it is told when the warm-up has ended."""
@@ -58,6 +63,7 @@ class Done(BaseModel):
     file_bytes: int
     flops: int
     times_ms: tuple[float, ...]
+    warm_up: int
     started: float
     ready: float
     executing: tuple[float, float]
@@ -79,8 +85,12 @@ def run(job: Job) -> Done:
     choice = RuntimeChoice(job.runtime, job.precision, job.device, job.version)
     peak.restart()
     runtime = build_runtime(choice, subject.model, shape[1:3], threads=job.threads or usable_cpus())
-    for _ in range(max(1, job.warm_up)):
+    limit = math.inf if job.max_seconds is None else job.max_seconds
+    began = time.monotonic()
+    warm_up = 0
+    while warm_up == 0 or (warm_up < job.warm_up and time.monotonic() - began < limit / 4):
         runtime.predict(image)
+        warm_up += 1
     ready = time.monotonic()
     times: list[float] = []
     images = 0
@@ -92,6 +102,8 @@ def run(job: Job) -> Done:
             if len(times) < job.trials:
                 times.append((time.perf_counter() - before) * 1000)
             images += 1
+            if len(times) >= LEAST_TRIALS and time.monotonic() - ready >= limit:
+                break
     ended = time.monotonic()
     memory = peak.read()
     if job.device == "cuda":
@@ -109,6 +121,7 @@ def run(job: Job) -> Done:
         file_bytes=subject.file_bytes,
         flops=flops,
         times_ms=tuple(times),
+        warm_up=warm_up,
         started=started,
         ready=ready,
         executing=(ready, ended),
@@ -135,6 +148,10 @@ def _counted(wanted: bool) -> Iterator[None]:
 
 def main() -> None:
     """Run the job in the first file, write what was found into the second."""
+    with contextlib.suppress(
+        OSError
+    ):  # where memory runs out, Linux ends this process, not the user's others
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     job, result = (Path(argument) for argument in sys.argv[1:3])
     done = run(Job.model_validate_json(job.read_bytes()))
     write_atomically(result, done.model_dump_json().encode())

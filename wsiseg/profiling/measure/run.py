@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,11 @@ from wsiseg.profiling.results import Latency, Measurement, Missing, Results, una
 from wsiseg.profiling.subject import load_subject
 
 CHILD = "wsiseg.profiling.measure.child"
+_NO_MEMORY = ("MemoryError", "out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
+
+
+class TooLargeError(WsisegError):
+    """A network that this machine has not the memory for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +40,8 @@ class Plan:
     warm_up: int = 10
     min_seconds: float = 2.0
     idle_seconds: float = 3.0
+    max_seconds: float | None = None
+    """Calls end after so long, whatever `trials` says, but not before the third; None: they do not."""
     threads: int = 0
     """0: all CPUs that this process may use."""
     operators: bool = True
@@ -52,9 +60,7 @@ def measure(plan: Plan, report: Callable[[str], None] = lambda _: None) -> Resul
             measurements.append(measure_one(plan, model, size))
     return Results(
         machine={
-            **describe_machine(),
-            "runtime": f"{plan.choice.name} {plan.choice.version}",
-            "CPUs used": str(plan.threads or usable_cpus()),
+            **describe(plan),
             **({"power mode": measurements[0].power_mode} if measurements[0].power_mode else {}),
         },
         measurements=tuple(measurements),
@@ -64,6 +70,15 @@ def measure(plan: Plan, report: Callable[[str], None] = lambda _: None) -> Resul
             "Peak memory is the highest while running, above what the process held before.",
         ),
     )
+
+
+def describe(plan: Plan) -> dict[str, str]:
+    """Return what the machine is, and what of it is used."""
+    return {
+        **describe_machine(),
+        "runtime": f"{plan.choice.name} {plan.choice.version}",
+        "CPUs used": str(plan.threads or usable_cpus()),
+    }
 
 
 def measure_one(plan: Plan, model: str, size: tuple[int, int]) -> Measurement:
@@ -100,7 +115,7 @@ def measure_one(plan: Plan, model: str, size: tuple[int, int]) -> Measurement:
         precision=plan.choice.precision,
         device=plan.choice.device,
         threads=plan.threads or usable_cpus(),
-        latency=Latency(times_ms=done.times_ms, warm_up=plan.warm_up),
+        latency=Latency(times_ms=done.times_ms, warm_up=done.warm_up),
         initialise_s=done.ready - done.started,
         executing=(done.executing[0] - done.started, done.executing[1] - done.started),
         images=done.images,
@@ -132,12 +147,16 @@ def job_of(plan: Plan, model: str, size: tuple[int, int]) -> Job:
         trials=plan.trials,
         warm_up=plan.warm_up,
         min_seconds=plan.min_seconds,
+        max_seconds=plan.max_seconds,
         operators=plan.operators,
     )
 
 
 def run_child(job: Job) -> Done:
-    """Run the job in a process of its own; return what it found. Raises WsisegError where it fails."""
+    """Run the job in a process of its own; return what it found.
+
+    Raises TooLargeError where the memory did not suffice, WsisegError where it fails otherwise.
+    """
     with tempfile.TemporaryDirectory(prefix="wsiseg-profile-") as folder:
         question, answer = Path(folder) / "job.json", Path(folder) / "done.json"
         question.write_text(job.model_dump_json(), encoding="utf-8")
@@ -152,9 +171,14 @@ def run_child(job: Job) -> Done:
             raise
         if process.returncode != 0 or not answer.is_file():
             last = (said.strip().splitlines() or ["it said nothing"])[-1]
-            raise WsisegError(
-                f"{job.model} could not be measured at {job.width_px}x{job.height_px} px: {last}"
-            )
+            what = f"{job.model} could not be measured at {job.width_px}x{job.height_px} px"
+            if process.returncode == -signal.SIGKILL:
+                raise TooLargeError(
+                    f"{what}: its process was killed, as systems do where the memory runs out"
+                )
+            if any(words in said for words in _NO_MEMORY):
+                raise TooLargeError(f"{what}: it is too large for the memory here ({last})")
+            raise WsisegError(f"{what}: {last}")
         return Done.model_validate_json(answer.read_bytes())
 
 

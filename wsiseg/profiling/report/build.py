@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wsiseg.models.checkpoint import write_atomically
@@ -26,6 +26,13 @@ def write_report(results: Results, folder: Path, modules: Sequence[ModuleFigures
     if can_plot():
         pictures, left_out = draw_all(results, modules)
     document = build_document(results, modules, list(pictures), left_out)
+    return write_document(document, pictures, results, folder)
+
+
+def write_document(
+    document: Document, pictures: Mapping[str, bytes], results: Results, folder: Path
+) -> list[Path]:
+    """Write the results, the report in its two forms, and its pictures; return what was written."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "results.json": results.model_dump_json(indent=1).encode(),
