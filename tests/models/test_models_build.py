@@ -9,7 +9,12 @@ from wsiseg.models import build_model
 @pytest.mark.parametrize(
     ("name", "classes", "options", "message"),
     [
-        ("espnet2", 8, {}, "unknown network 'espnet2': expected one of enet, erfnet, espnet, espnet-a"),
+        (
+            "espnet2",
+            8,
+            {},
+            "unknown network 'espnet2': expected one of deeplab-v2, dilation8, enet",
+        ),
         ("espnet", 4, {}, "needs 5 or more"),
         ("espnet-c", 0, {}, "from 1 to 254"),
         ("espnet-c", 255, {}, "from 1 to 254"),

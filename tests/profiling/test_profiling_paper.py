@@ -169,6 +169,8 @@ def test_ratios_stand_beside_the_papers(compared_results):
     assert (psp[11], psp[12], psp[13]) == ("15.0", "2.50", "77 (laptop's battery)")
     assert (rows["espnet"][2], rows["espnet"][9]) == ("1.00", "1.00")
     assert rows["fcn8s"][1] == "not available"
+    alone = compared_results.model_copy(update={"measurements": compared_results.measurements[1:]})
+    assert [comparison(alone).rows[0][at] for at in (2, 5, 9, 12)] == ["-"] * 4
     assert ["pspnet", "85.40", "-", "-"] in table_rows(accuracies())
     assert ["espnet", "63.01", "60.34", "82.18"] in table_rows(accuracies())
 

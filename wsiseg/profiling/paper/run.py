@@ -11,6 +11,7 @@ import torch
 from wsiseg.errors import UsageError, WsisegError, choose
 from wsiseg.models.build import build_model
 from wsiseg.models.checkpoint import write_atomically
+from wsiseg.profiling.measure.child import LEAST_TRIALS
 from wsiseg.profiling.measure.run import Plan, TooLargeError, describe, measure_one
 from wsiseg.profiling.paper.compared import BASE, NETWORKS
 from wsiseg.profiling.results import Measurement, Missing, Results, read_results
@@ -75,8 +76,8 @@ def _results(
         measurements=tuple(sorted(found.values(), key=lambda item: order.index(item.model))),
         missing=tuple(missing),
         notes=(
-            f"Untrained weights, {CLASSES} outputs. Each network until {plan.trials} calls or "
-            f"{plan.max_seconds:g} s, at least 3 calls.",
+            f"Untrained weights, {CLASSES} outputs. Each network until {plan.trials} calls"
+            + ("." if plan.max_seconds is None else f" or {plan.max_seconds:g} s, at least {LEAST_TRIALS}."),
             "Times are from RGB bytes in memory to class ids in memory: normalisation, network and argmax.",
             "Accuracies are the paper's, as published; none was measured here.",
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wsiseg.profiling.paper.compared import BASE, NETWORKS, Compared
 from wsiseg.profiling.report.document import Table
@@ -64,21 +64,21 @@ def _row(paper: Compared, item: Measurement | None, base: Measurement | None) ->
     if item is None:
         size, speed, power = (NONE, UNSAID), (NONE, UNSAID, UNSAID), (NONE, UNSAID)
         return [paper.model, NONE, UNSAID, said[0], *size, said[1], *speed, said[2], *power, said[3]]
-    watts, base_watts = _watts(item), None if base is None else _watts(base)
+    watts = _watts(item)
     return [
         paper.model,
         f"{item.parameters:,}",
-        _over(item.parameters, base and base.parameters),
+        _over(item, base, lambda one: one.parameters),
         said[0],
         f"{item.file_bytes / 1e6:.2f}",
-        _over(item.file_bytes, base and base.file_bytes),
+        _over(item, base, lambda one: one.file_bytes),
         said[1],
         f"{item.latency.median_ms:.1f}",
         str(item.latency.trials),
-        _over(item.latency.median_ms, base and base.latency.median_ms),
+        _over(item, base, lambda one: one.latency.median_ms),
         said[2],
         NONE if watts is None else f"{watts:.1f}",
-        _over(watts, base_watts),
+        _over(item, base, _watts),
         said[3],
     ]
 
@@ -88,8 +88,9 @@ def _watts(item: Measurement) -> float | None:
     return None if power is None else power.gross_w
 
 
-def _over(value: float | None, base: float | None) -> str:
-    return UNSAID if value is None or not base else _times(value / base)
+def _over(item: Measurement, base: Measurement | None, figure: Callable[[Measurement], float | None]) -> str:
+    value, of_base = figure(item), None if base is None else figure(base)
+    return UNSAID if value is None or not of_base else _times(value / of_base)
 
 
 def _times(ratio: float | None) -> str:
