@@ -25,6 +25,8 @@ class PSPNet(SegmentationNetwork):
     `stem` deep is the authors'; single is the ResNet's own, for which there are public weights.
     """
 
+    graph_has_sizes = True
+
     def __init__(self, num_classes: int, stem: Literal["deep", "single"] = "deep") -> None:
         super().__init__(num_classes)
         self.backbone = ResNet101(dilated=True, deep_stem=stem == "deep")
