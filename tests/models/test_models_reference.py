@@ -28,6 +28,7 @@ COUNTS = {
     "refinenet": (118047827, 118050132, 118052437),
     "lrr": (60789560, 61752160, 62714760),
     "dilation8": (139907572, 140513224, 141149720),
+    "multi-resolution": (26058518, 26064462, 26070586),
 }
 STEPS = {"deeplab-v2": 8, "pspnet": 8, "dilation8": 8, "sqnet": 16}
 TO_ONNX = ("segnet", "sqnet", "pspnet", "lrr")

@@ -40,7 +40,8 @@ def plan_for(*models, size=(64, 32), **changes):
 def test_every_network_of_the_comparison_can_be_built():
     names = [item.model for item in NETWORKS]
     assert len(set(names)) == len(names)
-    assert set(names) == {"espnet", "enet", "erfnet", *REFERENCE}
+    # The network for breast biopsies is compared by its scores there, not on this figure.
+    assert {*names, "multi-resolution"} == {"espnet", "enet", "erfnet", *REFERENCE}
     assert set(names) <= {*MODELS, *REFERENCE}
 
 

@@ -119,6 +119,7 @@ REFERENCE: dict[str, str] = {
     "refinenet": "RefineNet",
     "lrr": "LRR",
     "dilation8": "Dilation8",
+    "multi-resolution": "MultiResolution",
 }
 """The networks that the ESPNet paper compares itself with: classes in `wsiseg.models.reference`."""
 

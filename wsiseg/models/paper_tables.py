@@ -233,6 +233,14 @@ ROWS: tuple[Row, ...] = (
         Row(table="1c", label=label, paper_millions=millions, network=name, classes=21, note=note)
         for label, millions, name, note in _OTHERS
     ),
+    Row(
+        table="1d",
+        label="Multi-resolution network, breast",
+        paper_millions="26.03",
+        network="multi-resolution",
+        classes=8,
+        note="26,033,260 with the running statistics of its normalisations",
+    ),
     Row(table="1d", label="Y-Net (ESP-PSP), breast", paper_millions="2.75", network="ynet", classes=8),
     Row(
         table="1d",
