@@ -22,6 +22,7 @@ class MultiResolution(SegmentationNetwork):
     """(N, 3, H, W) -> logits (N, C, H, W). The published one keeps the middle alone; the rim is extra."""
 
     input_multiple = 32
+    graph_has_sizes = True
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes)
