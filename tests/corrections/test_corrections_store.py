@@ -184,6 +184,8 @@ def test_a_value_that_is_no_class_is_refused_before_anything_is_written(result):
         assert not corrections.path.exists()
         with pytest.raises(ValueError, match="does not lie in"):
             corrections.merge(Region(-1, 0, 2, 2), np.zeros((2, 2), np.uint8))
+    with pytest.raises(ValueError, match="was closed"):
+        corrections.merge(Region(0, 0, 2, 2), np.zeros((2, 2), np.uint8))
 
 
 def test_one_writer_at_a_time(result):

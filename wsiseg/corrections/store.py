@@ -95,6 +95,8 @@ class Corrections:
         `labels` is (region.height, region.width) uint8. Raises UsageError for values that are no class, and
         OSError where the disk fails: a merge that was begun is then finished by the next, or on opening.
         """
+        if not self._lock.is_locked:
+            raise ValueError(f"{self.path} was closed")
         if region.intersect(self.whole) != region or labels.shape != region.shape:
             raise ValueError(f"{region} with labels {labels.shape} does not lie in {self.whole}")
         is_known = np.zeros(256, bool)

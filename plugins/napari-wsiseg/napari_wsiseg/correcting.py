@@ -189,7 +189,8 @@ class Correcting(QObject):
         return self._check_slide(store_of(shown_by(self.result_layer())))
 
     def end(self) -> None:
-        """Let go of the files."""
+        """Put the frame away and let go of the files; painting again opens them again."""
+        self._close_crop()
         for corrections in self._open.values():
             corrections.close()
         self._open.clear()

@@ -312,6 +312,22 @@ def test_closing_asks(window, case, monkeypatch, answer):
             assert again.can_undo is False
 
 
+def test_a_window_that_stays_open_after_all_goes_on(window, case):
+    """napari asks, too, after this plug-in has let go of its files; there the user may stay."""
+    slide, result = case
+    viewer, dock = window(slide, result)
+    look_at(viewer, result, Region(100, 100, 200, 200), px_on_screen=3.0)
+    dock.paint.click()
+    correcting_of(viewer).end()
+    assert CROP_LAYER not in viewer.layers
+    Corrections(open_label_store(result)).close()
+    dock.paint.click()
+    crop_of(viewer).paint((50, 50), 2)
+    dock.save.click()
+    store = open_corrections(open_label_store(result))
+    assert (store.read(0, correcting_of(viewer).crop.region) == 2).any()
+
+
 def test_it_stays_open_where_saving_fails(window, case, monkeypatch):
     slide, result = case
     viewer, dock = window(slide, result)
