@@ -94,6 +94,8 @@ class CompareDock(QWidget):
                 box.addItem(layer.name, layer)
             if layers:
                 box.setCurrentIndex(layers.index(chosen) if chosen in layers else min(place, len(layers) - 1))
+        if len(layers) > 1 and self.second.currentIndex() == self.first.currentIndex():
+            self.second.setCurrentIndex((self.first.currentIndex() + 1) % len(layers))
         self.start.setEnabled(len(layers) > 1)
 
     def begin(self) -> None:
