@@ -62,10 +62,7 @@ def write_result(
     paths.store.parent.mkdir(parents=True, exist_ok=True)
     journal = claim(paths, plan.record, overwrite)
     if journal is None:
-        finished = finished_summary(paths, plan.record)
-        if finished is None:
-            raise UsageError(f"{paths.store} was changed by another process: run the same command again")
-        return SlideResult(paths.store, paths.summary, paths.overlay, finished, was_finished=True)
+        return finished_result(paths, plan.record)
     try:
         own = {"run": plan.record, **said}
         store, resumed = prepare_store(paths, journal, plan.layout, plan.class_map, own, tissue)
@@ -131,3 +128,11 @@ def _check_unchanged(plan: StorePlan, paths: OutputPaths, journal: Journal) -> N
             f"{plan.slide.name}: changed or vanished while it was read, so nothing is kept: "
             f"see that it stays as it is, and give the same command again"
         )
+
+
+def finished_result(paths: OutputPaths, record: Json) -> SlideResult:
+    """Return a result that `claim` has found finished. Raises UsageError where it is there no more."""
+    finished = finished_summary(paths, record)
+    if finished is None:
+        raise UsageError(f"{paths.store} was changed by another process: run the same command again")
+    return SlideResult(paths.store, paths.summary, paths.overlay, finished, was_finished=True)

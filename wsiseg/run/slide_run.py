@@ -42,7 +42,7 @@ class SlideRun(StoreRun):
 
     def compute(self, workers: int | None) -> None:
         """See `StoreRun.compute`; `workers` also bounds the tiles in the network."""
-        self._streams = min(MOST_STREAMS, usable_cpus(), workers or MOST_STREAMS)
+        self._streams = streams_for(workers)
         threads = ThreadPoolExecutor(self._streams + READING_AHEAD, thread_name_prefix="wsiseg-tile")
         self._tile_threads = threads
         try:
@@ -128,3 +128,8 @@ class SlideRun(StoreRun):
                 self._turns = threading.Semaphore(self._runtime.streams)
                 self._trace.note("streams", self._runtime.streams)
             return self._runtime
+
+
+def streams_for(workers: int | None) -> int:
+    """Return how many tiles are in the network at once."""
+    return min(MOST_STREAMS, usable_cpus(), workers or MOST_STREAMS)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,20 +50,7 @@ def predict_watched(
     the run can be resumed.
     """
     started = time.monotonic()
-    with closing(StoppableSlide(open_slide(source), stop)) as slide:
-        name = slide_id(slide.source)
-        if outline is not None:
-            name = f"{name}.{region_name(outline)}"
-            options = replace(options, roi=bounds_of(outline))
-        paths = OutputPaths.of(Path(output_dir), name)
-        paths.check_apart_from(*local_files(slide))
-        if options.tissue not in ("auto", "none"):
-            paths.check_apart_from(Path(options.tissue))
-        model = options.model if isinstance(options.model, Model) else load_model(options.model)
-        check(stop)
-        plan = make_plan(slide, model, options)
-        if outline is not None:
-            plan = outlined(plan, outline)
+    with planned(source, output_dir, options, stop=stop, outline=outline) as (plan, paths):
         notice = plan.card.summary
         if "not for diagnos" not in notice.lower():
             notice = f"{notice} {NOT_DIAGNOSTIC}"
@@ -85,13 +72,43 @@ def predict_watched(
             plan,
             start,
             tissue=plan.tissue,
-            said={"model_summary": plan.card.summary, "notice": NOT_DIAGNOSTIC},
-            title=f"{slide.name}: {plan.card.name}",
+            said=said_of(plan),
+            title=f"{plan.slide.name}: {plan.card.name}",
             notice=notice,
             workers=options.workers,
             overwrite=options.overwrite,
             started=started,
         )
+
+
+@contextmanager
+def planned(
+    source: str | Path,
+    output_dir: str | Path,
+    options: PredictOptions,
+    *,
+    stop: threading.Event,
+    outline: Ring | None = None,
+) -> Iterator[tuple[RunPlan, OutputPaths]]:
+    """Open a slide and settle its run and its files; once `stop` is set, reading raises StoppedError."""
+    with closing(StoppableSlide(open_slide(source), stop)) as slide:
+        name = slide_id(slide.source)
+        if outline is not None:
+            name = f"{name}.{region_name(outline)}"
+            options = replace(options, roi=bounds_of(outline))
+        paths = OutputPaths.of(Path(output_dir), name)
+        paths.check_apart_from(*local_files(slide))
+        if options.tissue not in ("auto", "none"):
+            paths.check_apart_from(Path(options.tissue))
+        model = options.model if isinstance(options.model, Model) else load_model(options.model)
+        check(stop)
+        plan = make_plan(slide, model, options)
+        yield (plan if outline is None else outlined(plan, outline)), paths
+
+
+def said_of(plan: RunPlan) -> dict[str, str]:
+    """Return what a store says beside its run record, whichever way it is made."""
+    return {"model_summary": plan.card.summary, "notice": NOT_DIAGNOSTIC}
 
 
 def done_blocks(journal: Journal) -> set[tuple[int, int]]:

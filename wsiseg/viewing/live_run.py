@@ -1,0 +1,169 @@
+"""A run that computes where somebody looks. Tiles are shown at once; whole blocks go into the store.
+
+A tile is what the network takes, and soon there; a block is what the store takes. So the tiles of a block that
+is not whole are kept in memory, until the view has moved on and others need the place. The store then holds
+what a run of the whole slide would have written, and such a run does the rest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from wsiseg.class_map import NOT_ANALYSED
+from wsiseg.geometry import Region
+from wsiseg.plan import RunPlan
+from wsiseg.pyramid.journal import TaskLog
+from wsiseg.pyramid.store import ResultStore
+from wsiseg.slide_run import SlideRun, streams_for
+from wsiseg.stitching.kernel import Labels, SegmentedTile, stitch_block
+from wsiseg.store_run import task_name
+from wsiseg.viewing.growing import Block, GrowingLevels
+from wsiseg.viewing.looked_at import View, block_of, blocks_in, tiles_of
+
+MOST_PARTS = 16
+"""Blocks kept that are not whole: about 10 MB each, twice that with confidences."""
+
+
+@dataclass(eq=False)
+class _Part:
+    """A block that is not whole."""
+
+    labels: Labels
+    """As they will be stored; 255 where they are not known yet. Never changed, only replaced."""
+    done: set[Region] = field(default_factory=set)
+    """Tiles that the labels have."""
+    made: dict[Region, SegmentedTile] = field(default_factory=dict)
+    """What the network said of them."""
+
+
+class LiveRun(SlideRun):
+    """Computes the tiles of a view. `look` and `close` are safe to call from any thread."""
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        store: ResultStore,
+        journal: TaskLog,
+        levels: GrowingLevels,
+        on_part: Callable[[Region], None],
+    ) -> None:
+        """`levels` get the tiles of blocks that are not whole; `on_part` is called after each, in label pixels."""
+        super().__init__(plan, store, journal, None)
+        self._levels = levels
+        self._on_part = on_part
+        self._changed = threading.Condition()
+        self._wanted: deque[Region] = deque()
+        self._in_work: set[Region] = set()
+        self._parts: dict[Block, _Part] = {}
+        self._closed = False
+
+    def look(self, view: View | None) -> None:
+        """Say what is in view; what was wanted before and is not in work yet is dropped."""
+        grid = self.plan.grid
+        tiles = [] if view is None else tiles_of(view, grid)
+        shown = {block_of(tile, grid) for tile in tiles}
+        if view is not None:
+            shown |= set(blocks_in(view.region.intersect(grid.region), grid))
+        with self._changed:
+            self._wanted = deque(tile for tile in tiles if not self._is_done(tile))
+            for block in shown & self._parts.keys():
+                self._parts[block] = self._parts.pop(block)  # the last looked at stand last
+            spare = [block for block in self._parts if block not in shown]
+            for block in spare[: max(0, len(self._parts) - MOST_PARTS)]:
+                del self._parts[block]
+                self._levels.drop_partial(block)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let `compute` return once the tiles in work have ended."""
+        with self._changed:
+            self._closed = True
+            self._wanted.clear()
+            self._changed.notify_all()
+
+    def compute(self, workers: int | None) -> None:
+        """Work on what is looked at until `close`, or until a task fails."""
+        self._streams = streams_for(workers)
+        self._network()  # ready before it is needed
+        with ThreadPoolExecutor(self._streams, thread_name_prefix="wsiseg-live") as threads:
+            tasks = [threads.submit(self._work) for _ in range(self._streams)]
+            wait(tasks)
+        for task in tasks:
+            task.result()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was wanted is done."""
+        with self._changed:
+            return not self._wanted and not self._in_work
+
+    def _work(self) -> None:
+        try:
+            while (tile := self._next()) is not None:
+                try:
+                    self._do_tile(tile)
+                finally:
+                    with self._changed:
+                        self._in_work.discard(tile)
+        except BaseException:
+            self.close()  # the others end too
+            raise
+
+    def _next(self) -> Region | None:
+        with self._changed:
+            while not self._closed:
+                while self._wanted:
+                    tile = self._wanted.popleft()
+                    if tile not in self._in_work and not self._is_done(tile):
+                        self._in_work.add(tile)
+                        return tile
+                self._changed.wait()
+        return None
+
+    def _is_done(self, tile: Region) -> bool:
+        block = block_of(tile, self.plan.grid)
+        if task_name("label", (0, *block)) in self.journal.tasks:
+            return True
+        part = self._parts.get(block)
+        return part is not None and tile in part.done
+
+    def _do_tile(self, tile: Region) -> None:
+        """Compute a tile and show it; store its block where that is whole now."""
+        at = block_of(tile, self.plan.grid)
+        block = self.plan.grid.block(*at)
+        made: dict[Region, SegmentedTile] = {}
+
+        def segment(tiles: list[Region]) -> Iterable[SegmentedTile]:
+            for each in tiles:
+                made[each] = self._segment_tile(each)
+                yield made[each]
+
+        tissue, inside = self.plan.tissue.pixels(tile), self.plan.inside(tile)
+        labels = stitch_block(tile, self._tiles(tile), segment, tissue, inside).labels
+        with self._changed:
+            part = self._parts.setdefault(at, _Part(np.full(block.shape, NOT_ANALYSED, np.uint8)))
+            part.labels = part.labels.copy()  # readers may still be at the old one
+            part.labels[tile.slices_in(block)] = labels
+            part.done.add(tile)
+            part.made |= made
+            is_whole = len(part.done) == len(list(self.plan.grid.tiles(block)))
+            self._levels.show_partial(at, part.labels)
+        self._on_part(tile)
+        if is_whole:
+            self._label_block(*at)
+            with self._changed:
+                self._parts.pop(at, None)
+
+    def _segment(self, tiles: list[Region]) -> Iterable[SegmentedTile]:
+        """Give what the network said of a block's tiles; ask it again where that was let go."""
+        for tile in tiles:
+            with self._changed:
+                part = self._parts.get(block_of(tile, self.plan.grid))
+                made = None if part is None else part.made.get(tile)
+            yield self._segment_tile(tile) if made is None else made
