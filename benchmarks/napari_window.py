@@ -1,10 +1,11 @@
-"""A slide in napari's window: first picture, longest block while panning, how soon a run is cancelled.
+"""A slide in napari's window: first picture, panning, what is in view segmented, how soon a run is cancelled.
 
     xvfb-run -a -s "-screen 0 1500x1100x24" \\
         .venv-napari/bin/python benchmarks/napari_window.py SLIDE [SIDE_PX]
 
 SLIDE is a JPEG-tiled slide whose tiles are repeated into one of SIDE_PX x SIDE_PX (100,000).
-`make test-napari` makes the environment. A block is a turn of the window's event loop.
+`make test-napari` makes the environment. A block is a turn of the window's event loop; in "live" the view has
+4 MP at the model's um/px, moves to a new place and comes to rest, and what is on the screen is looked at.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from qtpy.QtWidgets import QApplication
 
 from napari_wsiseg.__main__ import open_window
 from napari_wsiseg.layers import slide_layers
-from napari_wsiseg.run_dock import RunDock
+from napari_wsiseg.run_dock import LIVE, RunDock
 from wsiseg.phantom.repeated import repeat_tiles
 
-STEPS = 40
+STEPS = 80
+PLACES = 4
+VIEW_PX = 1990
+"""Of the square that has 4 MP at the model's um/px."""
 LIMIT_S = 300
 
 
@@ -38,6 +42,60 @@ def turn_until(condition) -> float:
         longest = max(longest, time.perf_counter() - before)
         time.sleep(0.001)
     return longest
+
+
+def memory_mb() -> int:
+    """Return the memory that this process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 2**20
+
+
+def measure_live(viewer, dock, slide_layer, side_um: float) -> dict[str, object]:
+    """Go to new places and see how soon labels are on the screen; the model has 1 um/px."""
+    began = time.perf_counter()
+    dock.live.click()
+    blocks = [turn_until(lambda: LIVE in viewer.layers or dock.run is None)]
+    ready = time.perf_counter() - began
+    layer = viewer.layers[LIVE]
+    shown = layer.metadata["wsiseg"]
+    viewer.scene.camera.zoom = max(viewer.canvas.size) / (VIEW_PX * shown.um_per_px[0])
+    first, whole, stored = [], [], []
+    for place in range(PLACES):
+        at = side_um * (0.3 + 0.1 * place)
+        viewer.scene.camera.center = (0.0, at, at)
+        QApplication.processEvents()
+        began = time.perf_counter()
+        done = len(shown.levels.done)
+
+        def on_screen():
+            seen = layer._slice.image.raw
+            return seen != 255 if layer.data_level < 2 else None
+
+        def some(on_screen=on_screen):
+            found = on_screen()
+            return found is not None and found.any()
+
+        def all_of_it(on_screen=on_screen):
+            found = on_screen()
+            return found is not None and found.all()
+
+        # What was on the screen before is gone once the layer has been drawn at the new place.
+        blocks.append(turn_until(lambda: not all_of_it()))
+        blocks.append(turn_until(some))
+        first.append(time.perf_counter() - began)
+        blocks.append(turn_until(all_of_it))
+        whole.append(time.perf_counter() - began)
+        blocks.append(turn_until(lambda done=done: len(shown.levels.done) > done))
+        stored.append(time.perf_counter() - began)
+    run = dock.run
+    dock.live.click()
+    blocks.append(turn_until(lambda: dock.run is not run))
+    return {
+        "live_ready_s": round(ready, 2),
+        "live_first_labels_s": [round(value, 2) for value in first],
+        "live_whole_view_s": [round(value, 2) for value in whole],
+        "live_first_block_stored_s": [round(value, 2) for value in stored],
+        "longest_block_live_s": round(max(blocks), 3),
+    }
 
 
 def main() -> None:
@@ -59,7 +117,7 @@ def main() -> None:
 
         um = layer.metadata["wsiseg"].um_per_px[0]
         viewer.scene.camera.zoom = 1 / um
-        blocks = []
+        blocks, memory = [], [memory_mb()]
         for step in range(STEPS):
             at = side * um * (0.2 + 0.6 * step / STEPS)
             before = time.perf_counter()
@@ -68,9 +126,12 @@ def main() -> None:
             blocks.append(time.perf_counter() - before)
             end = before + 0.1
             blocks.append(turn_until(lambda end=end: time.perf_counter() > end))
+            if step in (STEPS // 2, STEPS - 1):
+                memory.append(memory_mb())
 
         dock = RunDock(viewer)
         dock.output.setText(str(folder / "results"))
+        live = measure_live(viewer, dock, layer, side * um)
         dock.start.click()
         run, seen = dock.run, {}
         run.progressed.connect(lambda *_: seen.setdefault("progressed", True))
@@ -80,6 +141,7 @@ def main() -> None:
         asked = time.perf_counter()
         dock.cancel.click()
         turn_until(lambda: "stopped" in seen)
+        dock.end()
         viewer.close()
         print(
             json.dumps(
@@ -88,9 +150,12 @@ def main() -> None:
                     "first_picture_s": round(first, 2),
                     "longest_block_panning_s": round(max(blocks), 3),
                     "median_block_panning_s": round(sorted(blocks)[len(blocks) // 2], 3),
+                    "memory_panning_mb": memory,
+                    **live,
                     "longest_block_running_s": round(while_running, 3),
                     "cancel_s": round(seen["stopped"] - asked, 2),
                     "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                    "helper_peak_memory_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
                 },
                 indent=2,
             )

@@ -119,7 +119,7 @@ def test_how_much_is_computed_of_a_view(region, tiles):
 
 
 def test_tiles_are_shown_before_their_block_is_whole(live, undisturbed):
-    """The first of the block's four tiles shows what will be stored, the rest as not analysed, at each level."""
+    """The first of the block's four tiles shows what will be stored, the rest 255, at each level."""
     seen = []
 
     def look(levels):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from wsiseg.class_map import ClassMap, LabelClass
+from wsiseg.confidence import Calibration
 from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region
 from wsiseg.pyramid.metadata import LABEL_NAME
@@ -21,6 +22,7 @@ STRIP_PX = 8_000_000
 """Label pixels of one strip: with what tracing needs, about 150 MB, in each of a few threads."""
 SLAB_ROWS = 512
 """Rows read at once: one row of chunks, so that each chunk is unpacked once."""
+CONFIDENCE_GROUPS = tuple(Calibration(1.0, fitted).group for fitted in (True, False))
 COARSE_PX = 1024
 """Longer side of the image that is looked at to tell slides apart."""
 
@@ -43,6 +45,10 @@ class LabelStore:
     """Arrays of (rows, columns) uint8, finest first; each half of the one before."""
     images: tuple[Any, ...]
     """Arrays of (3, rows, columns) uint8 of the slide, finest first; none in a store of corrections."""
+    confidence: tuple[Any, ...] = ()
+    """Arrays as the labels, see `wsiseg.confidence`; none where they were not asked for."""
+    is_calibrated: bool = False
+    """Whether the confidences were fitted to data."""
 
     def check_level(self, level: int) -> None:
         """Raise UsageError for a level that is not there."""
@@ -56,12 +62,19 @@ class LabelStore:
 
     def read(self, level: int, region: Region) -> NDArray[np.uint8]:
         """Read a rectangle that lies inside of a level. Raises InputRefusedError for damaged data."""
+        return self._read("labels", self.levels, level, region)
+
+    def read_confidence(self, level: int, region: Region) -> NDArray[np.uint8]:
+        """Read confidences, as `read` does labels."""
+        return self._read("confidences", self.confidence, level, region)
+
+    def _read(self, what: str, levels: tuple[Any, ...], level: int, region: Region) -> NDArray[np.uint8]:
         rows, columns = region.slices_in(Region(0, 0, 0, 0))
         try:
-            return np.asarray(self.levels[level][rows, columns], np.uint8)
+            return np.asarray(levels[level][rows, columns], np.uint8)
         except Exception as error:  # every codec has its own
             raise InputRefusedError(
-                f"{self.path}: labels at level {level}, row {region.y} cannot be read: "
+                f"{self.path}: {what} at level {level}, row {region.y} cannot be read: "
                 f"{' '.join(str(error).split())[:200]}: the store is damaged, predict again with --overwrite"
             ) from error
 
@@ -114,6 +127,8 @@ def open_label_store(path: Path) -> LabelStore:
         levels = tuple(label[name] for name in names)
         has_image = "corrections" not in own["run"]
         images = tuple(root[str(number)] for number in range(len(names))) if has_image else ()
+        group = next((name for name in CONFIDENCE_GROUPS if name in root), None)
+        confidence = () if group is None else tuple(root[f"{group}/{name}"] for name in names)
         classes = ClassMap(classes=tuple(LabelClass.model_validate(item) for item in own["classes"]))
         factor, mpp, identity = _place(own["run"])
     except Exception as error:  # zarr, its codecs and what may stand in damaged metadata
@@ -122,17 +137,20 @@ def open_label_store(path: Path) -> LabelStore:
             f"{path}: is no result of wsiseg that can be read ({type(error).__name__}: "
             f"{' '.join(str(reason).split())[:200]})"
         ) from error
-    for array in levels:
+    for array in (*levels, *confidence):
         if array.ndim != 2 or array.dtype != np.uint8 or 0 in array.shape:
             raise InputRefusedError(
-                f"{path}: labels of shape {array.shape}, {array.dtype}: expected 2-D uint8"
+                f"{path}: {array.path} of shape {array.shape}, {array.dtype}: expected 2-D uint8"
             )
         refused = refused_codecs(codec_names(array))
         if refused:
-            raise InputRefusedError(f"{path}: labels {refused}")
+            raise InputRefusedError(f"{path}: {array.path} {refused}")
     if not levels:
         raise InputRefusedError(f"{path}: has no label level: the store is damaged")
-    return LabelStore(path, classes, factor, mpp, identity, dict(own["run"]), levels, images)
+    if confidence and [array.shape for array in confidence] != [array.shape for array in levels]:
+        raise InputRefusedError(f"{path}: its confidences have another size than its labels")
+    run, calibrated = dict(own["run"]), group == CONFIDENCE_GROUPS[0]
+    return LabelStore(path, classes, factor, mpp, identity, run, levels, images, confidence, calibrated)
 
 
 def _place(run: Any) -> tuple[tuple[float, float], tuple[float, float] | None, str]:

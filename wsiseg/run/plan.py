@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from wsiseg.confidence import Calibration
 from wsiseg.errors import UsageError
 from wsiseg.geometry import Region
 from wsiseg.inference.runtime import RuntimeChoice, choose_runtime
-from wsiseg.models import Model, ModelCard
 from wsiseg.pyramid.store import CHUNK_PX, StoreLayout
 from wsiseg.run.predict_options import PredictOptions
 from wsiseg.run.predict_record import prediction_record
@@ -25,6 +24,9 @@ from wsiseg.tiling.frame import WHOLE_WITHIN, Frame, check_resolution, check_siz
 from wsiseg.tiling.grid import TileGrid
 from wsiseg.tiling.tissue import TissueMask, all_tissue, find_tissue
 from wsiseg.tiling.tissue_file import file_sha256, read_tissue_file
+
+if TYPE_CHECKING:
+    from wsiseg.models import Model, ModelCard
 
 TILE_PX = 1024
 HALO_PX = 128

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wsiseg.geometry import Region
-from wsiseg.models import DEFAULT_MODEL, Model
+from wsiseg.models import DEFAULT_MODEL
 from wsiseg.pyramid.metadata import NgffVersion
+
+if TYPE_CHECKING:
+    from wsiseg.models import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

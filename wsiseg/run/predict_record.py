@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsiseg.confidence import Calibration
 from wsiseg.inference.runtime import RuntimeChoice
-from wsiseg.models import Model
 from wsiseg.run.predict_options import PredictOptions
 from wsiseg.run.run_record import fingerprint, package_versions
 from wsiseg.slides.slide import Slide
 from wsiseg.tiling.frame import Frame
 from wsiseg.tiling.grid import TileGrid
+
+if TYPE_CHECKING:
+    from wsiseg.models import Model
 
 RECORD_FORMAT = 2
 CARD_TALK = {

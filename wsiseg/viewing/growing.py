@@ -49,6 +49,12 @@ class GrowingLevels:
         """See `Levels.shapes`."""
         return self._shapes
 
+    @property
+    def done(self) -> frozenset[Block]:
+        """The blocks that the store has."""
+        with self._lock:
+            return frozenset(self._done)
+
     def finished(self, block: Block) -> None:
         """Say that the store has a block."""
         with self._lock:
@@ -56,13 +62,24 @@ class GrowingLevels:
             self._partial.pop(block, None)
             self._forget(block)
 
-    def show_partial(self, block: Block, labels: Pixels) -> None:
-        """Show a block of which only a part is known, 255 elsewhere; the array is not copied."""
+    def show_part(self, at: Region, labels: Pixels) -> None:
+        """Show a part of a block that the store does not have; all of it as 255 hides it again."""
+        block = at.y // self.grid.block_px, at.x // self.grid.block_px
+        whole = self.grid.block(*block)
         with self._lock:
-            self._partial[block] = labels
+            if block in self._done:
+                return
+            old = self._partial.get(block)
+            new = (
+                np.full(whole.shape, NOT_ANALYSED, np.uint8) if old is None else old.copy()
+            )  # others read it
+            new[at.slices_in(whole)] = labels
+            self._partial[block] = new
             self._forget(block)
+        if at == whole and (labels == NOT_ANALYSED).all():
+            self.drop_part(block)
 
-    def drop_partial(self, block: Block) -> None:
+    def drop_part(self, block: Block) -> None:
         """Show a block as not analysed again."""
         with self._lock:
             self._partial.pop(block, None)

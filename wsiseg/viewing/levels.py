@@ -11,10 +11,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiseg.class_map import NOT_ANALYSED
+from wsiseg import confidence
+from wsiseg.class_map import NOT_ANALYSED, UNREAD
 from wsiseg.exports.label_store import LabelStore
 from wsiseg.geometry import Region, ceil_div
-from wsiseg.pyramid.levels import halve_labels
+from wsiseg.pyramid.levels import halve_confidence, halve_labels
 from wsiseg.run.store_run import HATCH_PX, UNREAD_HATCH
 from wsiseg.slides.slide import Slide
 from wsiseg.tiling.frame import Frame, FrameReader
@@ -93,6 +94,8 @@ class StoreLevels:
     def __init__(self, store: LabelStore) -> None:
         self.store = store
         self.fill: tuple[int, ...] = (NOT_ANALYSED,)
+        self.unread = UNREAD
+        """What stands for pixels that cannot be read."""
         self._shapes = halved_shapes(store.shape(0))
 
     @property
@@ -104,9 +107,30 @@ class StoreLevels:
         """See `Levels.read`. Raises InputRefusedError for damaged data."""
         stored = len(self.store.levels)
         if level < stored:
-            return self.store.read(level, region)
+            return self._stored(level, region)
         rows, columns = self.store.shape(stored - 1)
-        labels = self.store.read(stored - 1, Region(0, 0, columns, rows))
+        pixels = self._stored(stored - 1, Region(0, 0, columns, rows))
         for _ in range(level - stored + 1):
-            labels = halve_labels(labels)
-        return labels[region.slices_in(Region(0, 0, 0, 0))]
+            pixels = self._halved(pixels)
+        return pixels[region.slices_in(Region(0, 0, 0, 0))]
+
+    def _stored(self, level: int, region: Region) -> Pixels:
+        return self.store.read(level, region)
+
+    def _halved(self, pixels: Pixels) -> Pixels:
+        return halve_labels(pixels)
+
+
+class ConfidenceLevels(StoreLevels):
+    """The confidences of a finished store that has them, see `wsiseg.confidence`."""
+
+    def __init__(self, store: LabelStore) -> None:
+        super().__init__(store)
+        self.fill = (confidence.NOT_ANALYSED,)
+        self.unread = confidence.UNREAD
+
+    def _stored(self, level: int, region: Region) -> Pixels:
+        return self.store.read_confidence(level, region)
+
+    def _halved(self, pixels: Pixels) -> Pixels:
+        return halve_confidence(pixels)

@@ -6,26 +6,23 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from wsiseg.geometry import Region
-from wsiseg.output import claim, prepare_store
-from wsiseg.predict_options import PredictOptions
-from wsiseg.result import SlideResult, finished_result
+from wsiseg.run.output import claim, prepare_store
+from wsiseg.run.predict_options import PredictOptions
+from wsiseg.run.result import SlideResult, finished_result
 from wsiseg.tiling.frame import Frame
 from wsiseg.viewing.growing import GrowingLevels
 from wsiseg.viewing.live_run import LiveRun
-from wsiseg.viewing.looked_at import View
+from wsiseg.viewing.looked_at import View, ViewL0
 from wsiseg.viewing.stoppable import StoppedError, check
 from wsiseg.viewing.watched_run import OnBlock, OnStart, done_blocks, planned, said_of, watch
-
-ViewL0 = tuple[Region, tuple[float, float]]
-"""What is in view and what it is nearest to, (x, y), both in level-0 pixels."""
 
 
 class LiveSession:
     """One slide's result, computed where somebody looks. `look` and `stop` may be called from any thread."""
 
     def __init__(self) -> None:
-        self._stop = threading.Event()
+        self.stopping = threading.Event()
+        """Set by `stop`."""
         self._lock = threading.Lock()
         self._view: ViewL0 | None = None
         self._run: LiveRun | None = None
@@ -39,7 +36,7 @@ class LiveSession:
 
     def stop(self) -> None:
         """Let `run` return once the tiles in work have ended."""
-        self._stop.set()
+        self.stopping.set()
         with self._lock:
             if self._run is not None:
                 self._run.close()
@@ -56,12 +53,13 @@ class LiveSession:
     ) -> SlideResult | None:
         """Compute what is looked at until `stop`; then the store can be gone on with by any run.
 
-        `on_start` gets the labels as they grow, `on_block` each block that was stored and `on_part` each tile
-        of one that is not whole, in label pixels; they are called from the threads that work. Returns the result
-        where it is finished already, else None. Raises WsisegError, in one line, for what cannot be done.
+        `on_start` gets the labels as they grow, `on_block` each block that was stored, `on_part` each tile
+        of one that is not whole and each such block that was let go, all in label pixels. They are called
+        from any thread. Returns the result where it is finished already, else None. Raises WsisegError,
+        in one line, for what cannot be done.
         """
         try:
-            with planned(source, output_dir, options, stop=self._stop) as (plan, paths):
+            with planned(source, output_dir, options, stop=self.stopping) as (plan, paths):
                 paths.store.parent.mkdir(parents=True, exist_ok=True)
                 journal = claim(paths, plan.record, overwrite=False)
                 if journal is None:
@@ -82,7 +80,7 @@ class LiveSession:
     def _begin(self, run: LiveRun) -> None:
         """From here on the run is told of what is in view."""
         with self._lock:
-            check(self._stop)
+            check(self.stopping)
             self._run = run
         self.look(self._view)
 

@@ -1,7 +1,7 @@
 """A run that computes where somebody looks. Tiles are shown at once; whole blocks go into the store.
 
-A tile is what the network takes, and soon there; a block is what the store takes. So the tiles of a block that
-is not whole are kept in memory, until the view has moved on and others need the place. The store then holds
+A tile is what the network takes, and soon there; a block is what the store takes. So the tiles of a block
+that is not whole are kept in memory, until the view has moved on and others need the place. The store holds
 what a run of the whole slide would have written, and such a run does the rest.
 """
 
@@ -13,16 +13,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from wsiseg.class_map import NOT_ANALYSED
 from wsiseg.geometry import Region
-from wsiseg.plan import RunPlan
 from wsiseg.pyramid.journal import TaskLog
 from wsiseg.pyramid.store import ResultStore
-from wsiseg.slide_run import SlideRun, streams_for
-from wsiseg.stitching.kernel import Labels, SegmentedTile, stitch_block
-from wsiseg.store_run import task_name
+from wsiseg.run.plan import RunPlan
+from wsiseg.run.slide_run import SlideRun, streams_for
+from wsiseg.run.store_run import task_name
+from wsiseg.stitching.kernel import SegmentedTile, stitch_block
 from wsiseg.viewing.growing import Block, GrowingLevels
 from wsiseg.viewing.looked_at import View, block_of, blocks_in, tiles_of
 
@@ -34,10 +31,8 @@ MOST_PARTS = 16
 class _Part:
     """A block that is not whole."""
 
-    labels: Labels
-    """As they will be stored; 255 where they are not known yet. Never changed, only replaced."""
     done: set[Region] = field(default_factory=set)
-    """Tiles that the labels have."""
+    """Tiles that are shown."""
     made: dict[Region, SegmentedTile] = field(default_factory=dict)
     """What the network said of them."""
 
@@ -53,7 +48,7 @@ class LiveRun(SlideRun):
         levels: GrowingLevels,
         on_part: Callable[[Region], None],
     ) -> None:
-        """`levels` get the tiles of blocks that are not whole; `on_part` is called after each, in label pixels."""
+        """`levels` get the tiles of blocks that are not whole; `on_part` is told where they have changed."""
         super().__init__(plan, store, journal, None)
         self._levels = levels
         self._on_part = on_part
@@ -75,10 +70,13 @@ class LiveRun(SlideRun):
             for block in shown & self._parts.keys():
                 self._parts[block] = self._parts.pop(block)  # the last looked at stand last
             spare = [block for block in self._parts if block not in shown]
-            for block in spare[: max(0, len(self._parts) - MOST_PARTS)]:
+            dropped = spare[: max(0, len(self._parts) - MOST_PARTS)]
+            for block in dropped:
                 del self._parts[block]
-                self._levels.drop_partial(block)
+                self._levels.drop_part(block)
             self._changed.notify_all()
+        for block in dropped:
+            self._on_part(grid.block(*block))
 
     def close(self) -> None:
         """Let `compute` return once the tiles in work have ended."""
@@ -136,7 +134,6 @@ class LiveRun(SlideRun):
     def _do_tile(self, tile: Region) -> None:
         """Compute a tile and show it; store its block where that is whole now."""
         at = block_of(tile, self.plan.grid)
-        block = self.plan.grid.block(*at)
         made: dict[Region, SegmentedTile] = {}
 
         def segment(tiles: list[Region]) -> Iterable[SegmentedTile]:
@@ -147,13 +144,11 @@ class LiveRun(SlideRun):
         tissue, inside = self.plan.tissue.pixels(tile), self.plan.inside(tile)
         labels = stitch_block(tile, self._tiles(tile), segment, tissue, inside).labels
         with self._changed:
-            part = self._parts.setdefault(at, _Part(np.full(block.shape, NOT_ANALYSED, np.uint8)))
-            part.labels = part.labels.copy()  # readers may still be at the old one
-            part.labels[tile.slices_in(block)] = labels
+            part = self._parts.setdefault(at, _Part())
             part.done.add(tile)
             part.made |= made
-            is_whole = len(part.done) == len(list(self.plan.grid.tiles(block)))
-            self._levels.show_partial(at, part.labels)
+            is_whole = len(part.done) == len(list(self.plan.grid.tiles(self.plan.grid.block(*at))))
+            self._levels.show_part(tile, labels)
         self._on_part(tile)
         if is_whole:
             self._label_block(*at)

@@ -1,4 +1,4 @@
-"""Which tiles somebody looks at, nearest first: those in view, then what is left of the blocks that they are in."""
+"""Which tiles somebody looks at, nearest first: those in view, then what is left of their blocks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from wsiseg.viewing.growing import Block
 
 MOST_VIEW_PX = 4_000_000
 """Label pixels of the largest view that is computed; of a larger one, only what is there is shown."""
+
+ViewL0 = tuple[Region, tuple[float, float]]
+"""What a window shows and the (x, y) of its cursor, both in level-0 pixels."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from wsiseg.errors import WsisegError
+from wsiseg.viewing.helper import reason_of
 
 _running: set[Task] = set()
 
@@ -34,14 +34,8 @@ class Task(QObject):
     def _run(self) -> None:
         try:
             self.done.emit(self._work())
-        except WsisegError as error:
-            self.failed.emit(" ".join(str(error).split()))
-        except OSError as error:  # a full disk, a missing right, a vanished mount
-            self.failed.emit(str(error))
-        except MemoryError:
-            self.failed.emit("out of memory")
         except Exception as error:  # a thread has nobody else to tell
-            self.failed.emit(f"{type(error).__name__}: {' '.join(str(error).split())}; please report this")
+            self.failed.emit(reason_of(error))
         finally:
             self._ended.emit()
 

@@ -15,9 +15,10 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_wsiseg.tiles import TiledLevels
 from wsiseg.class_map import NOT_ANALYSED, RESERVED_NAMES, ClassMap
+from wsiseg.confidence import HIGHEST, LOWEST
 from wsiseg.exports.label_store import LabelStore
 from wsiseg.slides.slide import Slide
-from wsiseg.viewing.levels import Levels, SlideLevels, StoreLevels
+from wsiseg.viewing.levels import ConfidenceLevels, Levels, SlideLevels, StoreLevels
 
 KEY = "wsiseg"
 """Of a layer's metadata: what this plug-in knows of it."""
@@ -44,6 +45,19 @@ class SlideShown:
         """Stop reading and close the file."""
         self.tiles.close()
         self.slide.close()
+
+
+@dataclass(eq=False)
+class ConfidenceShown:
+    """What is behind a layer of confidences."""
+
+    tiles: TiledLevels
+    redrawer: Any = None
+    """What draws the layer anew in its window."""
+
+    def close(self) -> None:
+        """Stop reading."""
+        self.tiles.close()
 
 
 @dataclass(eq=False)
@@ -103,6 +117,27 @@ def store_layer(store: LabelStore, rows: list[dict[str, Any]] | None = None) -> 
         rows,
     )
     return labels_layer(shown, f"tissue of {name}", in_um=store.mpp is not None)
+
+
+def confidence_layer(store: LabelStore) -> LayerData:
+    """Return the confidences of a finished result as an image layer that is hidden at first; 255 is sure."""
+    levels = ConfidenceLevels(store)
+    shown = ConfidenceShown(TiledLevels(levels, unread=levels.unread))
+    name = store.path.name.removesuffix(".wsiseg.ome.zarr")
+    return (
+        shown.tiles.arrays,
+        {
+            "name": f"confidence of {name}" + ("" if store.is_calibrated else " (not calibrated)"),
+            "multiscale": True,
+            "visible": False,
+            "opacity": OPACITY,
+            "colormap": "viridis",
+            "contrast_limits": (LOWEST, HIGHEST),
+            "metadata": {KEY: shown},
+            **placed(store.mpp or (1.0, 1.0), in_um=store.mpp is not None),
+        },
+        "image",
+    )
 
 
 def labels_layer(shown: LabelsShown, name: str, *, in_um: bool) -> LayerData:

@@ -8,7 +8,7 @@ from typing import Any
 
 import napari
 
-from napari_wsiseg.layers import LayerData, slide_layer, store_layer, summary_rows
+from napari_wsiseg.layers import LayerData, confidence_layer, slide_layer, store_layer, summary_rows
 from napari_wsiseg.window import attach
 from wsiseg.exports.label_store import open_label_store
 from wsiseg.slides import open_slide
@@ -45,12 +45,14 @@ def read_slide(path: str) -> list[LayerData]:
 
 
 def read_result(path: str) -> list[LayerData]:
-    """Open a result; it lies on its slide, once that is opened too."""
+    """Open a result; it lies on its slide, once that is opened too. Its confidences are hidden at first."""
     viewer = napari.current_viewer()
     if viewer is not None:
         attach(viewer)
     place = Path(path)
-    return [store_layer(open_label_store(place), summary_rows(place))]
+    store = open_label_store(place)
+    confidences = [confidence_layer(store)] if store.confidence else []
+    return [*confidences, store_layer(store, summary_rows(place))]
 
 
 def _dicom_files(folder: Path) -> list[Path]:

@@ -1,24 +1,19 @@
-"""One prediction, in threads of its own; what it says arrives in the window's thread."""
+"""One prediction, in a process of its own; what it says arrives in the window's thread."""
 
 from __future__ import annotations
 
-import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_wsiseg.background import Task
 from napari_wsiseg.layers import LabelsShown
 from napari_wsiseg.tiles import TiledLevels
-from wsiseg.annotations.annotation import Ring
-from wsiseg.geometry import Region
-from wsiseg.run.plan import RunPlan
-from wsiseg.run.predict_options import PredictOptions
 from wsiseg.viewing.growing import GrowingLevels
-from wsiseg.viewing.stoppable import StoppedError
-from wsiseg.viewing.watched_run import predict_watched
+from wsiseg.viewing.helper import LAST, Begun, Helper
+
+MOST_READ_FIRST = 64
+"""Blocks of an unfinished result that are read before its layer is there; of more, as they come into view."""
 
 
 class WindowRun(QObject):
@@ -33,60 +28,51 @@ class WindowRun(QObject):
     stopped = Signal()
     failed = Signal(str)
 
-    def __init__(
-        self, source: str, output: Path, options: PredictOptions, outline: Ring | None = None
-    ) -> None:
+    def __init__(self, helper: Helper, *job: Any) -> None:
+        """`job` is one of the helper's, and what belongs to it."""
         super().__init__()
-        self._stop = threading.Event()
+        self._helper = helper
+        self._job = job
+        self._levels: GrowingLevels | None = None
         self._tiles: TiledLevels | None = None
         self._began = 0.0
-        self._task = Task(lambda: self._predict(source, output, options, outline))
-        self._task.done.connect(self._done)
-        self._task.failed.connect(self.failed)
+        self.is_over = False
 
     def start(self) -> None:
         """Begin."""
-        self._task.start()
+        self._helper.begin(self._hear, *self._job)
+
+    def look(self, view_l0: Any) -> None:
+        """Tell a live run what is in view."""
+        self._helper.tell("look", view_l0)
 
     def stop(self) -> None:
         """Ask the run to end at its next tile or read; `stopped` follows."""
-        self._stop.set()
+        self._helper.tell("stop")
 
-    def wait(self) -> None:
-        """Stop, and wait until the run has let go of its files."""
-        self.stop()
-        thread = self._task.thread_of_work
-        if thread.is_alive():
-            thread.join()
+    def _hear(self, name: str, *said: Any) -> None:
+        """Pass on what the run says, from the thread that listens to it."""
+        if name == "begun":
+            self._show(*said)
+        elif name == "progress":
+            self._progress(*said)
+        elif name in LAST:
+            self.is_over = True
+            getattr(self, name).emit(*said)
+        elif self._levels is not None and self._tiles is not None:
+            at = said[0]
+            if name == "part":
+                self._levels.show_part(*said)
+            else:
+                side = self._levels.grid.block_px
+                self._levels.finished((at.y // side, at.x // side))
+            self._tiles.invalidate(at)
 
-    def _predict(self, source: str, output: Path, options: PredictOptions, outline: Ring | None) -> Any:
-        try:
-            return predict_watched(
-                source,
-                output,
-                options,
-                stop=self._stop,
-                outline=outline,
-                on_start=self._started,
-                on_block=self._block,
-                progress=self._progress,
-            )
-        except StoppedError:
-            return None
-
-    def _done(self, result: Any) -> None:
-        if result is None:
-            self.stopped.emit()
-        else:
-            self.finished.emit(result)
-
-    def _started(self, plan: RunPlan, levels: GrowingLevels) -> None:
-        self._tiles = TiledLevels(levels)
-        self.growing.emit(growing_labels(plan, self._tiles))
-
-    def _block(self, block: Region) -> None:
-        if self._tiles is not None:
-            self._tiles.invalidate(block)
+    def _show(self, begun: Begun) -> None:
+        self._levels = begun.levels()
+        self._tiles = TiledLevels(self._levels, is_base_cheap=len(begun.done) <= MOST_READ_FIRST)
+        frame = begun.frame
+        self.growing.emit(LabelsShown(self._tiles, begun.class_map, frame.mpp, frame.factor_l0))
 
     def _progress(self, done: int, total: int) -> None:
         now = time.monotonic()
@@ -94,8 +80,3 @@ class WindowRun(QObject):
             self._began, self._done_before = now, done
         rate = (done - self._done_before) / max(1e-6, now - self._began)
         self.progressed.emit(done / max(1, total), (total - done) / rate if rate else -1.0)
-
-
-def growing_labels(plan: RunPlan, tiles: TiledLevels) -> LabelsShown:
-    """Return what is behind the layer of a run that is not finished."""
-    return LabelsShown(tiles, plan.class_map, plan.frame.mpp, plan.frame.factor_l0)

@@ -1,15 +1,14 @@
-"""The panel that segments: which slide, model and device, all of it or a drawn region; run, watch, cancel."""
+"""The panel that segments: which slide, model and device; all of it, a drawn region, or what is in view."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QCoreApplication
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLineEdit,
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_wsiseg.browse import browse_folder, browse_model, with_browse
 from napari_wsiseg.layers import (
     LabelsShown,
     SlideShown,
@@ -29,6 +29,7 @@ from napari_wsiseg.layers import (
     store_layer,
 )
 from napari_wsiseg.legend import NOTICE, plain_label
+from napari_wsiseg.live import Watch
 from napari_wsiseg.reader import add_layers
 from napari_wsiseg.regions import add_region_layer, drawn_outline
 from napari_wsiseg.run import WindowRun
@@ -39,10 +40,14 @@ from wsiseg.inference.runtime import DEVICES
 from wsiseg.models import DEFAULT_MODEL
 from wsiseg.models.files import list_models
 from wsiseg.run.predict_options import PredictOptions
-from wsiseg.run.result import SlideResult
 from wsiseg.slides import parse_mpp
+from wsiseg.viewing.helper import Helper
+
+if TYPE_CHECKING:
+    from wsiseg.run.result import SlideResult
 
 RUNNING = "tissue (running)"
+LIVE = "tissue (live)"
 
 
 class RunDock(QWidget):
@@ -52,7 +57,14 @@ class RunDock(QWidget):
         super().__init__()
         attach(napari_viewer)
         self.viewer = napari_viewer
+        self.helper = Helper()
         self.run: WindowRun | None = None
+        self.watch: Watch | None = None
+        """Of a live run, once it has begun."""
+        self._looked_at: Any = None
+        """The slide layer of the run."""
+        self._runs_next = False
+        """Whether a run follows the live one."""
         self._layer: Any = None
         self._build()
         self.update_slides()
@@ -80,14 +92,20 @@ class RunDock(QWidget):
         self.draw = QPushButton("Draw")
         for text, widget in (
             ("slide", self.slide),
-            ("model", self._with_browse(self.model, self._browse_model)),
+            ("model", with_browse(self.model, browse_model)),
             ("device", self.device),
-            ("results in", self._with_browse(self.output, self._browse_output)),
+            ("results in", with_browse(self.output, browse_folder)),
             ("µm/px", self.mpp),
         ):
             form.addRow(text, widget)
         form.addRow(self.only_region, self.draw)
+        self._choices = (self.slide, self.model, self.device, self.output, self.mpp)
         layout.addLayout(form)
+        self.live = QCheckBox("live: segment what is in view")
+        self.live.setToolTip(
+            "of a view of at most 4 megapixels; what was computed, a run need not compute again"
+        )
+        layout.addWidget(self.live)
         buttons = QHBoxLayout()
         self.start, self.cancel = QPushButton("Run"), QPushButton("Cancel")
         self.cancel.setEnabled(False)
@@ -107,27 +125,7 @@ class RunDock(QWidget):
         self.draw.clicked.connect(self.draw_region)
         self.start.clicked.connect(self.begin)
         self.cancel.clicked.connect(self.stop)
-
-    def _with_browse(self, widget: QWidget, browse: Any) -> QWidget:
-        row = QWidget()
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(widget, 1)
-        button = QPushButton("…")
-        button.setMaximumWidth(30)
-        button.clicked.connect(browse)
-        layout.addWidget(button)
-        return row
-
-    def _browse_model(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Model", "", "Models (*.safetensors)")
-        if path:
-            self.model.setCurrentText(path)
-
-    def _browse_output(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Folder for the results", self.output.text())
-        if path:
-            self.output.setText(path)
+        self.live.toggled.connect(self._live_toggled)
 
     def update_slides(self, event: Any = None) -> None:
         """List the slides that are open."""
@@ -138,7 +136,15 @@ class RunDock(QWidget):
             self.slide.addItems(names)
             if chosen in names:
                 self.slide.setCurrentText(chosen)
-        self.start.setEnabled(bool(names) and self.run is None)
+        self.start.setEnabled(bool(names) and (self.run is None or self.is_live))
+        self.live.setEnabled(bool(names) and (self.run is None or self.is_live))
+        if self.is_live and self._looked_at not in self.viewer.layers:
+            self.live.setChecked(False)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what is in view is being segmented."""
+        return self.run is not None and self.live.isChecked()
 
     def slide_layer(self) -> Any:
         """Return the chosen slide's layer. Raises UsageError where there is none."""
@@ -166,23 +172,41 @@ class RunDock(QWidget):
         )
 
     def begin(self) -> None:
-        """Run, or say why not."""
+        """Run, or say why not. What is live ends first: a store has one writer."""
+        if self.is_live:
+            self._runs_next = True
+            self.live.setChecked(False)
+        else:
+            self._begin(self.only_region.isChecked())
+
+    def _live_toggled(self, is_on: bool) -> None:
+        if is_on:
+            self._begin(only_region=False)
+        elif self.run is not None:
+            self.stop()
+
+    def _begin(self, only_region: bool) -> None:
+        kind = "live" if self.live.isChecked() else "predict"
         try:
             layer = self.slide_layer()
-            outline = drawn_outline(self.viewer, layer) if self.only_region.isChecked() else None
+            outline = drawn_outline(self.viewer, layer) if only_region else None
             shown: SlideShown = shown_by(layer)
-            run = WindowRun(shown.slide.source, Path(self.output.text()), self.options(), outline)
+            job = [kind, shown.slide.source, self.output.text(), self.options()]
         except WsisegError as error:
+            self.live.setChecked(False)
             self.say(str(error), is_bad=True)
             return
+        run = WindowRun(self.helper, *job, *([outline] if kind == "predict" else []))
         run.growing.connect(self._growing)
         run.progressed.connect(self._progressed)
         run.finished.connect(self._finished)
         run.stopped.connect(self._stopped)
         run.failed.connect(self._failed)
-        self.run = run
-        self.start.setEnabled(False)
-        self.cancel.setEnabled(True)
+        self.run, self._looked_at, self._runs_next = run, layer, False
+        for widget in self._choices:
+            widget.setEnabled(False)
+        self.cancel.setEnabled(kind == "predict")
+        self.update_slides()
         self.progress.setValue(0)
         self.say("reading the slide's coarse levels, preparing the network")
         run.start()
@@ -191,13 +215,15 @@ class RunDock(QWidget):
         """Cancel; the run ends within a tile."""
         if self.run is not None:
             self.say("stopping")
-            self.cancel.setEnabled(False)
+            for button in (self.cancel, self.start, self.live):
+                button.setEnabled(False)
+            self._end_watch()
             self.run.stop()
 
     def end(self, _: Any = None) -> None:
         """Stop, and wait for it: the window is closing."""
-        if self.run is not None:
-            self.run.wait()
+        self._end_watch()
+        self.helper.close()
 
     def say(self, text: str, *, is_bad: bool = False) -> None:
         """Show a line under the progress bar."""
@@ -206,8 +232,17 @@ class RunDock(QWidget):
 
     def _growing(self, shown: LabelsShown) -> None:
         self._remove_layer()
-        in_um = str(self.slide_layer().units[0]) != "pixel"
-        self._layer = add_layers(self.viewer, [labels_layer(shown, RUNNING, in_um=in_um)])[0]
+        in_um = str(self._looked_at.units[0]) != "pixel"
+        name = LIVE if self.is_live else RUNNING
+        self._layer = add_layers(self.viewer, [labels_layer(shown, name, in_um=in_um)])[0]
+        if self.is_live and self.run is not None:
+            self.watch = Watch(self.viewer, self._looked_at, self.run.look)
+            self.say("live: zoom in to where you want to see the tissue")
+
+    def _end_watch(self) -> None:
+        if self.watch is not None:
+            self.watch.end()
+        self.watch = None
 
     def _progressed(self, part: float, seconds_left: float) -> None:
         self.progress.setValue(round(1000 * part))
@@ -232,14 +267,20 @@ class RunDock(QWidget):
     def _stopped(self) -> None:
         self._over()
         self.say("stopped; Run goes on from here")
+        if self._runs_next:
+            self.begin()
 
     def _failed(self, reason: str) -> None:
         self._over()
         self.say(reason, is_bad=True)
 
     def _over(self) -> None:
+        self._end_watch()
         self.run = None
+        self.live.setChecked(False)
         self.cancel.setEnabled(False)
+        for widget in self._choices:
+            widget.setEnabled(True)
         self.update_slides()
 
     def _remove_layer(self) -> None:

@@ -37,12 +37,14 @@ class _Tile:
 class TiledLevels:
     """A pyramid and its tiles. Without a listener it reads what it is asked for before it answers."""
 
-    def __init__(self, levels: Levels, *, is_base_cheap: bool = True) -> None:
+    def __init__(self, levels: Levels, *, is_base_cheap: bool = True, unread: int = UNREAD) -> None:
+        """`unread` stands for labels that cannot be read; RGB is hatched there."""
         self.levels = levels
         self.shapes = levels.shapes
         self._fill = np.array(levels.fill, np.uint8)
         self._is_rgb = len(levels.fill) == 3
         self._is_base_cheap = is_base_cheap
+        self._unread = unread
         self.on_loaded: Callable[[], None] | None = None
         """Called from a reading thread after each tile; where there is one, reading is in the background."""
         self.failure: str | None = None
@@ -219,7 +221,7 @@ class TiledLevels:
         except (WsisegError, OSError) as error:  # flagged where it is, and said once by whoever shows it
             self.failure = " ".join(str(error).split())
             if not self._is_rgb:
-                return np.full(at.shape, UNREAD, np.uint8)
+                return np.full(at.shape, self._unread, np.uint8)
             pixels = np.empty((*at.shape, 3), np.uint8)
             hatch(pixels, np.ones(at.shape, bool), at)
             return pixels
@@ -229,7 +231,8 @@ class TiledLevels:
         rows, columns = self.shapes[-1]
         if self._is_base_cheap:
             return self._read(len(self.shapes) - 1, Region(0, 0, columns, rows))
-        return np.broadcast_to(self._fill, (rows, columns, len(self._fill))).copy()
+        shape = (rows, columns, 3) if self._is_rgb else (rows, columns)
+        return np.broadcast_to(self._fill if self._is_rgb else self._fill[0], shape).copy()
 
 
 class LevelArray:

@@ -112,8 +112,9 @@ def test_closing_waits_for_the_run(dock, qtbot, tmp_path):
     run = dock.run
     with qtbot.waitSignal(run.growing, timeout=LIMIT_MS):
         pass
+    process = dock.helper._process
     dock.end()
-    assert not run._task.thread_of_work.is_alive()
+    assert process.poll() == 0
     assert (tmp_path / "phantom.wsiseg-work").is_dir()
 
 

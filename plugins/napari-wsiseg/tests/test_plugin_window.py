@@ -80,6 +80,28 @@ def test_slide_and_labels_in_micrometres(opened, settle, result):
     assert name in str(labels.get_status((y, x), world=True))
 
 
+def test_confidences_are_a_hidden_layer_under_the_labels(viewer, phantom, tmp_path, settle):
+    result = segment_slide(phantom, tmp_path, PredictOptions(confidence=True))
+    confidence, labels = viewer.open(str(result.store), plugin="napari-wsiseg")
+    assert confidence.name.startswith("confidence of phantom")
+    assert not confidence.visible
+    assert (confidence.scale == labels.scale).all()
+    confidence.visible, labels.visible = True, False
+    viewer.scene.camera.center = (0.0, 600.25, 800.25)
+    viewer.scene.camera.zoom = 2.0
+    settle()
+    store = open_label_store(result.store)
+    at = Region(int(800.25 / store.mpp[0]), int(600.25 / store.mpp[1]), 1, 1)
+    assert confidence.get_value((600.25, 800.25), world=True)[1] == store.read_confidence(0, at)[0, 0] > 2
+
+
+def test_the_sample_slide(viewer):
+    (layer,) = viewer.open_sample("napari-wsiseg", "phantom")
+    assert layer.rgb
+    assert layer.name == "phantom.tiff"
+    assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
+
+
 def test_removing_a_layer_closes_its_file(opened):
     slide = opened.layers[0]
     shown = shown_by(slide)
