@@ -8,10 +8,10 @@ from resume_child import options_for
 from wsiseg import open_slide, segment_slide
 from wsiseg.exports.label_store import open_label_store
 from wsiseg.geometry import Region
-from wsiseg.pyramid.levels import halve_labels
+from wsiseg.pyramid.levels import halve_confidence, halve_labels
 from wsiseg.run.store_run import UNREAD_HATCH
 from wsiseg.viewing.largest_area import largest_area
-from wsiseg.viewing.levels import SlideLevels, StoreLevels
+from wsiseg.viewing.levels import ConfidenceLevels, SlideLevels, StoreLevels
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,20 @@ def test_store_levels_are_the_stored_ones_and_go_on_by_the_same_vote(store):
         assert (levels.read(level, part) == labels[part.slices_in(Region(0, 0, 0, 0))]).all()
         labels = halve_labels(labels)
     assert len(levels.shapes) > len(store.levels)
+
+
+def test_confidences_go_on_by_the_same_mean(tmp_path, rgb):
+    write_slide(tmp_path / "noise.tif", [rgb])
+    options = options_for(slide_mpp=None, confidence=True)
+    store = open_label_store(segment_slide(tmp_path / "noise.tif", tmp_path, options).store)
+    levels = ConfidenceLevels(store)
+    values = store.read_confidence(0, Region(0, 0, store.shape(0)[1], store.shape(0)[0]))
+    assert values.max() > 2, "the network spoke"
+    for level, (rows, columns) in enumerate(levels.shapes):
+        assert (levels.read(level, Region(0, 0, columns, rows)) == values).all(), level
+        values = halve_confidence(values)
+    assert levels.unread == 1
+    assert levels.fill == (0,)
 
 
 class Flat:

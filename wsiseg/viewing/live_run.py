@@ -95,12 +95,6 @@ class LiveRun(SlideRun):
         for task in tasks:
             task.result()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether all that was wanted is done."""
-        with self._changed:
-            return not self._wanted and not self._in_work
-
     def _work(self) -> None:
         try:
             while (tile := self._next()) is not None:

@@ -132,6 +132,16 @@ def test_a_finer_stand_in_is_preferred(slow):
     assert (tiled.view(0, at(3, 3)) == levels.value + 5).all()
 
 
+def test_labels_whose_coarsest_level_takes_long_are_plain_at_first():
+    levels = Slow()
+    tiled = TiledLevels(levels, is_base_cheap=False)
+    tiled.on_loaded = lambda: None
+    assert (tiled.view(0, at(0, 0)) == 255).all()
+    assert (np.asarray(tiled.arrays[-1]) == 255).all()
+    levels.may_read.set()
+    tiled.close()
+
+
 class Ramp:
     """Pixels that know where they are."""
 
