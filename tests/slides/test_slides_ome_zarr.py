@@ -125,8 +125,13 @@ CODECS = {
 }
 
 
+def _name(value: object) -> str:
+    """Return an id that every process gives it; the text of a codec has sets in it."""
+    return value if isinstance(value, str) else type(value).__name__
+
+
 @pytest.mark.parametrize(
-    ("version", "codec"), [(version, codec) for version in CODECS for codec in CODECS[version]], ids=str
+    ("version", "codec"), [(version, codec) for version in CODECS for codec in CODECS[version]], ids=_name
 )
 def test_a_truncated_chunk_is_unread(tmp_path: Path, version: str, codec: Any) -> None:
     """numcodecs' blosc does not see it: it reads on behind the buffer."""
@@ -145,7 +150,7 @@ def test_a_truncated_chunk_is_unread(tmp_path: Path, version: str, codec: Any) -
             assert unread.sum() == 128 * 128
 
 
-@pytest.mark.parametrize("codec", [zarr.codecs.BloscCodec(cname="lz4"), zarr.codecs.ZstdCodec()], ids=str)
+@pytest.mark.parametrize("codec", [zarr.codecs.BloscCodec(cname="lz4"), zarr.codecs.ZstdCodec()], ids=_name)
 def test_shards(tmp_path: Path, codec: Any) -> None:
     """A truncated shard is unread as a whole; a chunk that a whole shard leaves out is the fill value."""
     pixels = picture(512, 384)
