@@ -6,7 +6,6 @@ import pytest
 from napari.settings import get_settings
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QApplication
 
 from napari_wsiseg.layers import label_layers, slide_layers
 from wsiseg import PredictOptions, segment_slide
@@ -15,7 +14,7 @@ from wsiseg import PredictOptions, segment_slide
 @pytest.fixture(scope="module")
 def files(phantom, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dropped")
-    slide = folder / "phantom.svs"  # a suffix that only this plug-in reads: napari asks nobody
+    slide = folder / "phantom.svs"
     shutil.copyfile(phantom, slide)
     return slide, segment_slide(slide, folder, PredictOptions()).store
 
@@ -26,15 +25,16 @@ def drop(viewer, path):
     data.setUrls([QUrl.fromLocalFile(str(path))])
     at = QPointF(window.width() / 2, window.height() / 2)
     buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    event = QDropEvent(at, Qt.DropAction.CopyAction, data, buttons, keys)
-    QApplication.sendEvent(window, event)
+    # To the widget itself: Qt passes a drop on only after a drag, which needs a real pointer.
+    window.dropEvent(QDropEvent(at, Qt.DropAction.CopyAction, data, buttons, keys))
 
 
 def test_dropped(viewer, files):
     slide, store = files
-    # napari reads any .zarr itself, and asks which reader to take; this is what it keeps of the answer.
+    # napari's own reader tries any file, so it asks which to take; this is what it keeps of the answer.
     plugins = get_settings().plugins
-    plugins.extension2reader = {**plugins.extension2reader, "*.wsiseg.ome.zarr": "napari-wsiseg"}
+    ours = {"*.svs": "napari-wsiseg", "*.wsiseg.ome.zarr": "napari-wsiseg"}
+    plugins.extension2reader = {**plugins.extension2reader, **ours}
     drop(viewer, slide)
     drop(viewer, store)
     assert [layer.name for layer in slide_layers(viewer)] == ["phantom.svs"]
