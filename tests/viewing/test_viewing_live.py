@@ -1,5 +1,6 @@
 """Computing what is looked at: in view first, nearest first, into a store that a whole run goes on with."""
 
+import shutil
 import threading
 
 import numpy as np
@@ -218,6 +219,18 @@ def test_a_finished_result_is_given_back(slide, undisturbed):
     assert live.result.was_finished
     assert live.result.store == undisturbed
     live.end()
+
+
+def test_of_a_slide_that_vanishes_nothing_is_kept(slide, tmp_path):
+    """What vanishes with its disk reads as damaged: a run that goes on must not find that as unread."""
+    copy = tmp_path / "gone.tif"
+    shutil.copyfile(slide, copy)
+    live = Live(copy, tmp_path / "out", workers=1)
+    live.wait(lambda: live.levels)
+    copy.unlink()
+    live.end()
+    assert "vanished" in str(live.error)
+    assert not (tmp_path / "out" / "gone.wsiseg.ome.zarr").exists()
 
 
 def test_stopped_before_it_begins(slide, tmp_path):

@@ -68,7 +68,7 @@ def write_result(
         store, resumed = prepare_store(paths, journal, plan.layout, plan.class_map, own, tissue)
         run = start_run(store, journal)
         run.compute(workers)
-        _check_unchanged(plan, paths, journal)
+        check_unchanged(plan, paths, journal)
         store.sweep()
         content = run.summarise()
         warnings = list(plan.warnings)
@@ -110,7 +110,7 @@ def write_result(
     return SlideResult(paths.store, paths.summary, paths.overlay, summary, was_finished=False)
 
 
-def _check_unchanged(plan: StorePlan, paths: OutputPaths, journal: Journal) -> None:
+def check_unchanged(plan: StorePlan, paths: OutputPaths, journal: Journal) -> None:
     """Raise SlideReadError, and keep nothing, where the slide is no longer what the run began with.
 
     What vanishes with its disk reads as damaged from there on: that is no damage to be kept as unread.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from wsiseg.run.output import claim, prepare_store
 from wsiseg.run.predict_options import PredictOptions
-from wsiseg.run.result import SlideResult, finished_result
+from wsiseg.run.result import SlideResult, check_unchanged, finished_result
 from wsiseg.tiling.frame import Frame
 from wsiseg.viewing.growing import GrowingLevels
 from wsiseg.viewing.live_run import LiveRun
@@ -72,7 +72,9 @@ class LiveSession:
                     run = LiveRun(plan, store, journal, levels, on_part)
                     on_start(plan, levels)
                     self._begin(run)
-                    run.compute(options.workers)
+                    with suppress(StoppedError):
+                        run.compute(options.workers)
+                    check_unchanged(plan, paths, journal)
         except StoppedError:
             pass
         return None
