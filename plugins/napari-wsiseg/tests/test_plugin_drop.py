@@ -33,7 +33,7 @@ def test_dropped(viewer, files):
     slide, store = files
     # napari's own reader tries any file, so it asks which to take; this is what it keeps of the answer.
     plugins = get_settings().plugins
-    ours = {"*.svs": "napari-wsiseg", "*.wsiseg.ome.zarr": "napari-wsiseg"}
+    ours = dict.fromkeys(("*.svs", "*.wsiseg.ome.zarr/"), "napari-wsiseg")  # a folder ends in a slash
     plugins.extension2reader = {**plugins.extension2reader, **ours}
     drop(viewer, slide)
     drop(viewer, store)
