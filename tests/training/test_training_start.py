@@ -137,6 +137,16 @@ def test_kept_layers_learn_slower(checkpoint):
     assert {stage.rates.get(name, 1.0) for name, _ in begun.network.named_parameters()} == {0.25}
 
 
+def test_the_encoder_of_the_first_stage_learns_slower_in_the_second(checkpoint):
+    config = config_for(checkpoint, {"kept_rate": 0.5}, encoder={"epochs": 1}, encoder_rate=0.25)
+    begun = start(config, source_of(TISSUE8))
+    first, second = _stages(config, begun, source_of(TISSUE8))
+    assert {first.rates.get(name, 1.0) for name, _ in first.network.named_parameters()} == {0.5}
+    rates = {name: second.rates.get(name, 1.0) for name, _ in begun.network.named_parameters()}
+    assert {share for name, share in rates.items() if name.startswith("encoder.")} == {0.125}
+    assert rates["up1.weight"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("changes", "domain", "what"),
     [

@@ -183,6 +183,8 @@ class TrainConfig(Config):
     """ynet-joint alone: the diagnosis beside the segmentation."""
     whole: StageConfig
     """Second or only stage: everything trained."""
+    encoder_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Second stage: learning rate of what the first one trained, as a share of the stage's; published: 1."""
     batch: Annotated[int, Field(ge=1, le=4096)] = 8
     """Patches that go through the network at a time, in each process."""
     accumulate: Annotated[int, Field(ge=1, le=1024)] = 1

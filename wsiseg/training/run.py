@@ -113,6 +113,11 @@ def _stages(config: TrainConfig, begun: Start, source: Source) -> list[Stage]:
         if config.init.freeze_encoder:
             rates |= {name: 0.0 for name in begun.kept if name.startswith("encoder.")}
             frozen.append(begun.network.get_submodule("encoder"))
+    in_whole = dict(rates)
+    if config.encoder is not None:
+        for name, _ in begun.network.named_parameters():
+            if name.startswith("encoder."):
+                in_whole[name] = rates.get(name, 1.0) * config.encoder_rate
     whole = Stage(
         index=0 if config.encoder is None else 1,
         name="whole",
@@ -120,7 +125,7 @@ def _stages(config: TrainConfig, begun: Start, source: Source) -> list[Stage]:
         card=begun.card,
         config=config.whole,
         weights=weights,
-        rates=rates,
+        rates=in_whole,
         frozen=frozen,
     )
     if config.encoder is None:
