@@ -15,6 +15,9 @@ from wsiseg.viewing.helper import LAST, Begun, Helper
 MOST_READ_FIRST = 64
 """Blocks of an unfinished result that are read before its layer is there; of more, as they come into view."""
 
+_running: set[WindowRun] = set()
+"""Kept until their last word was heard: Qt must not be left with signals of an object that is gone."""
+
 
 class WindowRun(QObject):
     """A run that a window watches. Make it in the window's thread."""
@@ -27,6 +30,7 @@ class WindowRun(QObject):
     """SlideResult."""
     stopped = Signal()
     failed = Signal(str)
+    _ended = Signal()
 
     def __init__(self, helper: Helper, *job: Any) -> None:
         """`job` is one of the helper's, and what belongs to it."""
@@ -36,10 +40,11 @@ class WindowRun(QObject):
         self._levels: GrowingLevels | None = None
         self._tiles: TiledLevels | None = None
         self._began = 0.0
-        self.is_over = False
+        self._ended.connect(self._let_go)
 
     def start(self) -> None:
         """Begin."""
+        _running.add(self)
         self._helper.begin(self._hear, *self._job)
 
     def look(self, view_l0: Any) -> None:
@@ -57,8 +62,8 @@ class WindowRun(QObject):
         elif name == "progress":
             self._progress(*said)
         elif name in LAST:
-            self.is_over = True
             getattr(self, name).emit(*said)
+            self._ended.emit()
         elif self._levels is not None and self._tiles is not None:
             at = said[0]
             if name == "part":
@@ -67,6 +72,9 @@ class WindowRun(QObject):
                 side = self._levels.grid.block_px
                 self._levels.finished((at.y // side, at.x // side))
             self._tiles.invalidate(at)
+
+    def _let_go(self) -> None:
+        _running.discard(self)
 
     def _show(self, begun: Begun) -> None:
         self._levels = begun.levels()
