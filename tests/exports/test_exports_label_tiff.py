@@ -130,8 +130,11 @@ def test_a_photo_has_no_physical_size(tmp_path):
 
 
 def test_memory_does_not_depend_on_the_slide(tmp_path, monkeypatch):
-    """A map of 196 MB goes to four formats in a part of its bytes that does not grow with its rows."""
-    monkeypatch.setenv("WSISEG_CPUS", "2")  # each thread holds a strip
+    """A map of 196 MB goes to four formats in a part of its bytes that does not grow with its rows.
+
+    By one thread: of several, each holds as much, at most (see test_exports_ahead.py).
+    """
+    monkeypatch.setenv("WSISEG_CPUS", "1")
     store = open_label_store(large_sparse_store(tmp_path / "l.wsiseg.ome.zarr"))
     for name, write in (
         ("a.ome.tiff", lambda path: write_label_tiff(store, path, "ome-tiff")),
@@ -145,7 +148,7 @@ def test_memory_does_not_depend_on_the_slide(tmp_path, monkeypatch):
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        assert peak < 110_000_000, name
+        assert peak < 80_000_000, name
     with tifffile.TiffFile(tmp_path / "a.tiff") as tiff:
         assert tiff.pages[0].shape == (14_000, 14_000)
     with openslide.OpenSlide(tmp_path / "a.tiff") as slide:
