@@ -20,8 +20,11 @@ from pathlib import Path
 
 import one_thread  # noqa: F401
 
-WALL_LIMIT_S = 600
+WALL_LIMIT_S = 1800.0
+"""For one command, on a machine that may have other work."""
 POLL_S = 0.005
+LONGEST_POLL_S = 1.0
+"""A poll that took longer counts as this: this process was stopped, and perhaps the command with it."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PRELOADED = (
     "torch",
@@ -172,7 +175,7 @@ def run(arguments: list[str], said: Path, scratch: Path, before: Callable[[], No
     child = start(arguments, said, scratch, before)
     if not _ended_within(child, WALL_LIMIT_S):
         _kill(child)
-        raise RuntimeError(f"wsiseg {' '.join(arguments)}: not done after {WALL_LIMIT_S} s")
+        raise RuntimeError(f"wsiseg {' '.join(arguments)}: not done after {WALL_LIMIT_S:.0f} s")
     return _CODES.pop(child)
 
 
@@ -180,16 +183,18 @@ _CODES: dict[int, int] = {}
 
 
 def _ended_within(child: int, seconds: float) -> bool:
-    until = time.monotonic() + seconds
+    waited, before = 0.0, time.monotonic()
     while True:
         process, status = os.waitpid(child, os.WNOHANG)
         if process:
             _CODES[child] = os.waitstatus_to_exitcode(status)
             return True
-        left = until - time.monotonic()
-        if left <= 0:
+        if waited >= seconds:
             return False
-        time.sleep(min(POLL_S, left))
+        time.sleep(min(POLL_S, seconds - waited))
+        now = time.monotonic()
+        waited += min(now - before, LONGEST_POLL_S)
+        before = now
 
 
 def _kill(child: int) -> None:

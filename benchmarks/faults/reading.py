@@ -9,7 +9,6 @@ import select
 import signal
 import sys
 import tempfile
-import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,9 @@ from wsiseg.slides.physical import plausible
 
 CPU_LIMIT_S = 30
 """Of work; a busy machine makes nothing a hang."""
-WALL_LIMIT_S = 180.0
-"""Of waiting, for what sleeps forever."""
+IDLE_LIMIT_S = 180.0
+"""Of no work at all, for what waits forever. While this process is stopped or starved, nothing is counted."""
+LOOK_S = 1.0
 MEMORY_LIMIT = 3 * 2**30
 """Bytes that a child may take beyond what its parent had: far more than a slide of a megapixel needs."""
 FILLS = (0, 128, 255)
@@ -112,24 +112,32 @@ def in_child(work: Any) -> dict[str, Any]:
         os.close(read_end)
         _limited(work, write_end)
     os.close(write_end)
-    answer, limit = b"", time.monotonic() + WALL_LIMIT_S
-    while True:
-        ready = select.select([read_end], [], [], max(0.0, limit - time.monotonic()))[0]
-        if not ready:
-            os.kill(child, signal.SIGKILL)
-            break
-        piece = os.read(read_end, 2**20)
-        if not piece:
-            break
-        answer += piece
+    answer, idle_s, worked = b"", 0.0, 0
+    while idle_s < IDLE_LIMIT_S:
+        if select.select([read_end], [], [], LOOK_S)[0]:
+            piece = os.read(read_end, 2**20)
+            if not piece:
+                break
+            answer += piece
+        else:
+            before, worked = worked, _worked(child)
+            idle_s = idle_s + LOOK_S if worked == before else 0.0
+    else:
+        os.kill(child, signal.SIGKILL)
     os.close(read_end)
     status = os.waitpid(child, 0)[1]
-    if not ready:
-        return {"outcome": "hang", "said": f"not done after {WALL_LIMIT_S:.0f} s"}
+    if idle_s >= IDLE_LIMIT_S:
+        return {"outcome": "hang", "said": f"no work for {IDLE_LIMIT_S:.0f} s"}
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
         return {"outcome": "hang" if name == "SIGXCPU" else "crash", "said": name}
     return dict(json.loads(answer)) if answer else {"outcome": "crash", "said": f"exit status {status}"}
+
+
+def _worked(child: int) -> int:
+    """Return the processor time that a child has had so far, in clock ticks (proc(5): utime and stime)."""
+    fields = Path(f"/proc/{child}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def _limited(work: Any, write_end: int) -> None:
