@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.errors import WsisegError
+from wsiseg.shortage import ShortageError
 from wsiseg.slides.physical import plausible
 
 CPU_LIMIT_S = 30
@@ -153,10 +154,10 @@ def _limited(work: Any, write_end: int) -> None:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
         try:
             answer = work()
+        except (MemoryError, ShortageError):
+            answer = {"outcome": "memory", "said": _last_lines()}
         except WsisegError as error:
             answer = {"outcome": "refused", "said": str(error)[:300]}
-        except MemoryError:
-            answer = {"outcome": "memory", "said": _last_lines()}
         except BaseException:  # a program error is what the campaign looks for
             answer = {"outcome": "error", "said": _last_lines()}
         os.write(write_end, json.dumps(answer).encode())
@@ -174,6 +175,8 @@ def judge(path: Path, truth: Truth, mpp: tuple[float, float], model: Any) -> dic
     with tempfile.TemporaryDirectory() as folder:
         try:
             labels = predict_whole(path, Path(folder), mpp, model)
+        except ShortageError:
+            raise
         except WsisegError as error:
             return {"outcome": "refused", "said": f"predict: {str(error)[:300]}"}
     if truth.mpp is not None and (claimed is None or not plausible(claimed)):

@@ -1,4 +1,4 @@
-"""Runs that lack something: python benchmarks/faults/starved_runs.py [-o FOLDER].
+"""Runs that lack something: python benchmarks/faults/starved_runs.py [--only TEXT] [-o FOLDER].
 
 `predict` gets too little disk (a limit on the size of a file, which fails as a full disk does, with another
 number), too little memory (a limit on its address space), or too few open files. It has to end in one line
@@ -26,9 +26,9 @@ FILE, MEMORY, HANDLES = resource.RLIMIT_FSIZE, resource.RLIMIT_AS, resource.RLIM
 LIMITS = (
     *(("bytes in a file", FILE, size) for size in (1000, 10_000, 60_000)),
     *(("memory beyond that at the start", MEMORY, size * MIB) for size in (40, 80, 120, 200, 300, 500)),
-    *(("open files", HANDLES, count) for count in (5, 8, 12, 20)),
+    *(("open files beyond those at the start", HANDLES, count) for count in (0, 2, 5, 8, 12, 16)),
 )
-"""What it is, the limit, and bytes or files; of memory, beyond what the process has before it begins."""
+"""What it is, the limit, and bytes or files; of memory and files, beyond what there is at the start."""
 
 
 def starve(what: int, amount: int) -> None:
@@ -36,6 +36,8 @@ def starve(what: int, amount: int) -> None:
     if what == resource.RLIMIT_AS:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         amount += pages * resource.getpagesize()
+    elif what == resource.RLIMIT_NOFILE:
+        amount += len(list(Path("/proc/self/fd").iterdir())) - 1  # that of the list itself
     resource.setrlimit(what, (amount, amount))
 
 
@@ -66,15 +68,15 @@ def try_limit(name: str, what: int, amount: int, place: Place, expected: Undistu
     return {"limit": limit, "code": code, "said": said[:160], "outcome": wrong or "as it should"}
 
 
-def run_all(folder: Path) -> list[dict[str, Any]]:
-    """Try every limit; return a line each."""
+def run_all(folder: Path, only: str = "") -> list[dict[str, Any]]:
+    """Try every limit whose name has `only` in it; return a line each."""
     folder = folder.absolute()
     inputs = make_inputs(folder / "kill-inputs")
     place = Place(inputs, folder / "out", folder / "tmp", folder / "said.txt")
     expected = undisturbed(COMMANDS[0], place)
     lines = []
     with (folder / "starved.jsonl").open("w", encoding="utf-8") as out:
-        for name, what, amount in LIMITS:
+        for name, what, amount in (limit for limit in LIMITS if only in limit[0]):
             lines.append(try_limit(name, what, amount, place, expected))
             out.write(json.dumps(lines[-1]) + "\n")
             out.flush()
@@ -95,10 +97,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--only", default="", help="limits whose name has this in it")
     parser.add_argument("-o", "--output", type=Path, default=Path("out/faults"))
     given = parser.parse_args()
     preload()
-    lines = run_all(given.output)
+    lines = run_all(given.output, given.only)
     print(table(lines))
     sys.exit(any(line["outcome"] != "as it should" for line in lines))
 

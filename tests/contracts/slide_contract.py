@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from few_files import no_more_files
 
 from wsiseg.errors import SlideReadError
 from wsiseg.geometry import Region
+from wsiseg.shortage import ShortageError
 from wsiseg.slides import Slide, SlideClosedError, describe, open_slide
 
 MARGIN = 400
@@ -125,6 +128,23 @@ class SlideContract:
                 regions, pool.map(lambda r: slide.read_region(0, r), regions), strict=True
             ):
                 np.testing.assert_array_equal(read, reference.read(region))
+
+    @pytest.mark.skipif(os.name == "nt", reason="no such limit there")
+    def test_want_of_open_files_makes_nothing_unread(
+        self, slide: Slide, source: Any, backend: str | None, truth: list[np.ndarray]
+    ) -> None:
+        with open_slide(source, backend=backend) as other:  # what is imported when it is needed, is now
+            other.read_region_masked(0, other.levels[0].region)
+        with no_more_files():
+            try:
+                pixels, unread = slide.read_region_masked(0, slide.levels[0].region)
+            except ShortageError:
+                pixels, unread = truth[0], np.zeros(1, bool)
+        np.testing.assert_array_equal(pixels, truth[0])
+        assert not unread.any()
+        pixels, unread = slide.read_region_masked(0, slide.levels[0].region)
+        np.testing.assert_array_equal(pixels, truth[0])
+        assert not unread.any()
 
     def test_closed_slides_say_so(self, slide: Slide) -> None:
         slide.close()

@@ -1,4 +1,4 @@
-"""The short form of the fault campaign: 5 kills at chosen changes to files, 30 damaged slides."""
+"""The short form of the fault campaign: kills at chosen changes to files, damaged slides, few open files."""
 
 import json
 import os
@@ -42,3 +42,11 @@ def test_damaged_slides_are_refused_flagged_or_the_same(tmp_path):
     outcomes = {line["outcome"] for line in lines}
     assert outcomes <= {"refused", "flagged", "equal", "differ"}
     assert {"refused", "flagged"} <= outcomes
+
+
+def test_runs_that_may_open_few_files_say_so_in_one_line_and_go_on(tmp_path):
+    lines = campaign("starved_runs.py", tmp_path, "--only", "open files")
+    assert len(lines) == 6
+    assert {line["outcome"] for line in lines} == {"as it should"}
+    assert lines[0]["code"] == 1
+    assert lines[0]["said"].startswith("wsiseg: too many open files")

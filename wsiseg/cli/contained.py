@@ -19,7 +19,8 @@ from types import FrameType
 from wsiseg.errors import EXIT_REFUSED
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-NATIVE_CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE")
+NATIVE_CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP")
+"""SIGTRAP: GLib, under OpenSlide, when it gets no memory."""
 NOTE_BYTES = 4096
 HANDED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -39,13 +40,18 @@ def contained(verb: Callable[[], None]) -> None:
     if not hasattr(os, "fork") or threading.active_count() > 1:
         verb()
         return
-    _note = mmap.mmap(-1, NOTE_BYTES)
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
     told = {signal.Signals[name] for name in HANDED_ON}
     signal.pthread_sigmask(signal.SIG_BLOCK, told)  # until there is somebody to hand them on to
-    child = os.fork()
+    try:
+        _note = mmap.mmap(-1, NOTE_BYTES)
+        child = os.fork()
+    except OSError:  # no memory for a second process, or too many of them
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, told)
+        verb()
+        return
     if child == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, told)
         _die_with(parent)
@@ -58,8 +64,8 @@ def contained(verb: Callable[[], None]) -> None:
     if name in NATIVE_CRASHES:
         file = _note[:].split(b"\0", 1)[0].decode(errors="replace") or "an input"
         sys.stderr.write(
-            f"wsiseg: {file}: a native library crashed on it ({name}): the file is damaged or hostile; "
-            "leave it out, or get it again\n"
+            f"wsiseg: {file}: a native library crashed on it ({name}): the file is damaged or hostile, "
+            "or memory ran out; leave it out, or get it again\n"
         )
         sys.exit(EXIT_REFUSED)
     sys.exit(128 - code)

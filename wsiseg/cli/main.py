@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
+import warnings
 
 import typer
 
@@ -26,6 +28,7 @@ from wsiseg.cli import (
 )
 from wsiseg.cli.contained import contained
 from wsiseg.errors import WsisegError
+from wsiseg.shortage import shortage
 
 OPENS_SLIDES = ("predict", "info", "import", "evaluate", "calibrate")
 
@@ -70,9 +73,20 @@ def command() -> None:
     """Run the command line as a program: a verb that opens slides in a child process (see `contained`)."""
     verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     if verb in OPENS_SLIDES and "--help" not in sys.argv:
-        contained(main)
+        contained(_program)
     else:
+        _program()
+
+
+def _program() -> None:
+    """Run the command line in a process of its own, which says no more once it has said why it ends."""
+    try:
         main()
+    except SystemExit as ended:
+        if ended.code == 1:  # libraries complain, too, as they are taken down without memory or files
+            sys.unraisablehook = threading.excepthook = lambda _: None
+            warnings.simplefilter("ignore")
+        raise
 
 
 def main() -> None:
@@ -88,26 +102,14 @@ def main() -> None:
     except WsisegError as error:
         sys.stderr.write(f"wsiseg: {' '.join(str(error).split())}\n")
         sys.exit(error.exit_code)
-    except OSError as error:  # a full disk, a missing right, a vanished mount
-        sys.stderr.write(f"wsiseg: {error}; once that is mended, the same command goes on from here\n")
-        sys.exit(1)
-    except (MemoryError, RuntimeError) as error:
-        if not _is_want_of_memory(error):
+    except Exception as error:
+        lacking = shortage(error)
+        if lacking is None and not isinstance(error, OSError):
             raise
-        sys.stderr.write("wsiseg: out of memory; free some, and the same command goes on from here\n")
+        # An OSError of another kind: a full disk, a missing right, a vanished mount.
+        said = lacking or f"{error}; once that is mended, the same command goes on from here"
+        sys.stderr.write(f"wsiseg: {said}\n")
         sys.exit(1)
-
-
-def _is_want_of_memory(error: Exception) -> bool:
-    """Tell it also by the words of libraries that have no error of their own for it."""
-    words = (
-        "allocate memory",  # torch
-        "bad_alloc",
-        "bad allocation",
-        "can't start new thread",
-        "failed to map segment",  # a plug-in of OpenVINO
-    )
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from wsiseg.confidence import Calibration
 from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region
 from wsiseg.pyramid.metadata import LABEL_NAME
+from wsiseg.shortage import blame_no_input
 
 STRIP_PX = 8_000_000
 """Label pixels of one strip: with what tracing needs, about 150 MB, in each of a few threads."""
@@ -73,6 +74,7 @@ class LabelStore:
         try:
             return np.asarray(levels[level][rows, columns], np.uint8)
         except Exception as error:  # every codec has its own
+            blame_no_input(error)
             raise InputRefusedError(
                 f"{self.path}: {what} at level {level}, row {region.y} cannot be read: "
                 f"{' '.join(str(error).split())[:200]}: the store is damaged, predict again with --overwrite"
@@ -89,6 +91,7 @@ class LabelStore:
             array = next(item for item in self.images if max(item.shape[1:]) <= COARSE_PX)
             return np.asarray(np.asarray(array[:], np.float64).mean(0))
         except Exception as error:  # every codec has its own
+            blame_no_input(error)
             raise InputRefusedError(f"{self.path}: its image cannot be read: the store is damaged") from error
 
     def strips(self, level: int) -> Iterator[NDArray[np.uint8]]:
@@ -132,6 +135,7 @@ def open_label_store(path: Path) -> LabelStore:
         classes = ClassMap(classes=tuple(LabelClass.model_validate(item) for item in own["classes"]))
         factor, mpp, identity = _place(own["run"])
     except Exception as error:  # zarr, its codecs and what may stand in damaged metadata
+        blame_no_input(error)
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise InputRefusedError(
             f"{path}: is no result of wsiseg that can be read ({type(error).__name__}: "

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from wsiseg.errors import SlideReadError
 from wsiseg.geometry import Region, ceil_div
+from wsiseg.shortage import blame_no_input
 from wsiseg.slides.masked import read_by_quarters
 from wsiseg.slides.slide import RGB, Level, SlideClosedError
 from wsiseg.trace import NO_TRACE, NoTrace
@@ -120,6 +121,7 @@ class SlideBase:
             raise SlideClosedError(f"{self.name}: the slide is closed: open it again before reading")
 
     def _unreadable(self, level: int, region: Region, why: object) -> SlideReadError:
+        blame_no_input(why)
         where = f"level {level}, x {region.x}, y {region.y}, {region.width} x {region.height} px"
         return SlideReadError(f"{self.name}: {where}: cannot be read: {one_line(why)}")
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from wsiseg.errors import SlideRefusedError
+from wsiseg.shortage import blame_no_input
 from wsiseg.slides.base import one_line
 from wsiseg.slides.names import is_dicom
 from wsiseg.slides.tile_codecs import SOI, TileError, jpeg_segments
@@ -63,6 +64,7 @@ def read_instance(path: Path) -> Instance | None:
                 frames=int(header.get("NumberOfFrames", 1) or 1),
             )
     except Exception as error:  # a damaged header can fail anywhere in the parser
+        blame_no_input(error)
         raise SlideRefusedError(
             f"{path.name}: a damaged DICOM header: {one_line(error)}: expected a whole-slide image"
         ) from error
@@ -126,6 +128,7 @@ def _frames(instance: Instance) -> Iterable[bytes]:
                 file.seek(12, 1)  # the tag, representation and length of the pixel data
                 frame = bytes(get_frame(file, index, number_of_frames=instance.frames))
         except Exception as error:  # damaged encapsulation fails anywhere in the parser
+            blame_no_input(error)
             raise SlideRefusedError(
                 f"{instance.path.name}: frame {index} cannot be found: {one_line(error)}: "
                 "expected an undamaged file"

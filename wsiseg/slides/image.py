@@ -11,6 +11,7 @@ import numpy as np
 
 from wsiseg.errors import SlideRefusedError
 from wsiseg.geometry import Region
+from wsiseg.shortage import blame_no_input
 from wsiseg.slides.base import SlideBase, build_levels, one_line
 from wsiseg.slides.slide import RGB
 
@@ -110,6 +111,7 @@ class ImageSlide(SlideBase):
                 try:
                     self._pixels = self._decode()
                 except Exception as error:  # PNG, JPEG and each TIFF codec have their own
+                    blame_no_input(error)
                     self._failure = one_line(error)
             if self._pixels is None:
                 raise self._unreadable(level, inside, self._failure)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wsiseg.errors import InputRefusedError, SlideRefusedError
 from wsiseg.geometry import Region
+from wsiseg.shortage import blame_no_input
 from wsiseg.slides.base import one_line
 from wsiseg.slides.ngff import multiscale_of, safe_path
 
@@ -45,6 +46,7 @@ class LabelZarr:
         try:
             return np.asarray(array[(*([0] * (array.ndim - 2)), rows, columns)])
         except Exception as error:  # stores and codecs have their own
+            blame_no_input(error)
             raise InputRefusedError(
                 f"labels {self.name}: level {level} at column {region.x}, row {region.y} cannot be read: "
                 f"{one_line(error)}"
@@ -93,6 +95,7 @@ def open_label_zarr(path: Path) -> LabelZarr:
     except InputRefusedError:
         raise
     except Exception as error:  # stores, codecs and parsers have their own
+        blame_no_input(error)
         raise InputRefusedError(f"{path}: cannot be opened as OME-Zarr labels: {one_line(error)}") from error
 
 

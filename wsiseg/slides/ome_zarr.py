@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wsiseg.errors import SlideRefusedError
 from wsiseg.geometry import Region
+from wsiseg.shortage import blame_no_input
 from wsiseg.slides.base import SlideBase, build_levels, one_line
 from wsiseg.slides.names import is_url
 from wsiseg.slides.ngff import ImageMetadata, ome_attributes, read_image, safe_path
@@ -90,6 +91,7 @@ class OmeZarrSlide(SlideBase):
                 "pip install 'wsiseg[remote]' for http(s)"
             ) from error
         except Exception as error:  # stores, codecs and parsers have their own
+            blame_no_input(error)
             raise SlideRefusedError(f"{text}: cannot be opened as OME-Zarr: {one_line(error)}") from error
         self._cache = TileCache()
 
@@ -168,6 +170,7 @@ class OmeZarrSlide(SlideBase):
                 pixels = item.read(region)
                 absent = item.missing(region, pixels) if item.array.fill_value != 255 else ""
             except Exception as error:  # stores and codecs have their own
+                blame_no_input(error)
                 if wait is None:
                     return f"chunk at column {column}, row {row}: {one_line(error)}"
                 time.sleep(wait)

@@ -9,6 +9,7 @@ from typing import Any
 
 from wsiseg.errors import SlideReadError, SlideRefusedError, UsageError, choose
 from wsiseg.geometry import Region
+from wsiseg.shortage import blame_no_input
 from wsiseg.slides.names import is_dicom, is_url
 from wsiseg.slides.slide import Slide
 
@@ -72,6 +73,7 @@ def _by_content(path: Path) -> Slide:
         with path.open("rb") as file:
             start = file.read(16)
     except OSError as error:
+        blame_no_input(error)
         raise SlideRefusedError(f"{path.name}: cannot be read: {error.strerror}") from error
     if not start:
         raise SlideRefusedError(f"{path.name}: the file is empty: {EXPECTED}")

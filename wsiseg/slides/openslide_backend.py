@@ -11,6 +11,7 @@ import openslide
 
 from wsiseg.errors import SlideRefusedError
 from wsiseg.geometry import Region
+from wsiseg.shortage import blame_no_input
 from wsiseg.slides.base import WHITE, SlideBase, build_levels, one_line
 from wsiseg.slides.handles import HandlePool
 from wsiseg.slides.slide import RGB
@@ -54,6 +55,7 @@ class OpenSlideSlide(SlideBase):
         try:
             return openslide.OpenSlide(self._path)
         except (*READ_ERRORS, OSError) as error:
+            blame_no_input(error)
             raise SlideRefusedError(
                 f"{self.name}: OpenSlide cannot open it: {one_line(error)}: expected an undamaged slide"
             ) from error

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wsiseg.errors import SlideRefusedError
+from wsiseg.shortage import blame_no_input
 from wsiseg.slides.base import one_line
 from wsiseg.slides.image import PNG_SIGNATURE
 
@@ -119,6 +120,7 @@ def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
+        blame_no_input(error)
         raise SlideRefusedError(f"{path}: cannot be opened: {error.strerror}") from error
 
 

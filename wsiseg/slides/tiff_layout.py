@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wsiseg.errors import SlideRefusedError
 from wsiseg.geometry import ceil_div
+from wsiseg.shortage import blame_no_input
 from wsiseg.slides.base import one_line
 from wsiseg.slides.physical import UNIT_UM
 from wsiseg.slides.tile_codecs import (
@@ -84,6 +85,7 @@ def read_layout(path: Path) -> TiffLayout:
     except SlideRefusedError:
         raise
     except Exception as error:  # a damaged header can fail anywhere in the parser
+        blame_no_input(error)
         raise SlideRefusedError(f"{path.name}: not a readable TIFF: {one_line(error)}") from error
 
 
@@ -303,4 +305,5 @@ def read_picture_header(path: Path) -> PictureHeader:
     except SlideRefusedError:
         raise
     except Exception as error:  # a damaged header can fail anywhere in the parser
+        blame_no_input(error)
         raise SlideRefusedError(f"{path.name}: not a readable TIFF: {one_line(error)}") from error

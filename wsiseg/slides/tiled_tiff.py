@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.geometry import Region, ceil_div
+from wsiseg.shortage import blame_no_input
 from wsiseg.slides.base import SlideBase, build_levels, one_line
 from wsiseg.slides.slide import RGB
 from wsiseg.slides.tiff_layout import TiffLayout, TiffLevel, read_layout
@@ -151,6 +152,7 @@ class TiledTiffSlide(SlideBase):
         try:
             return self._decode_data(self._file, level, index, by, room)
         except TileError as error:
+            blame_no_input(error)
             reason = f"tile {index} (column {column}, row {row}): {one_line(error)}"
         try:  # once more through a fresh handle: on a network share the old one may be what failed
             file = self._open_file()
