@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import simplejpeg
@@ -19,6 +20,7 @@ from slide_files import halves, picture, write_tiff
 from wsiseg.errors import SlideReadError, SlideRefusedError
 from wsiseg.geometry import Region
 from wsiseg.slides import open_slide
+from wsiseg.slides.tile_codecs import LOSSLESS, TileError, decode_lossless
 from wsiseg.slides.tiled_tiff import TiledTiffSlide
 from wsiseg.slides.tiles import TileCache
 
@@ -307,6 +309,18 @@ def test_descriptions_that_would_keep_a_pattern_busy(tmp_path: Path, text: str) 
     with contextlib.suppress(SlideRefusedError):
         TiledTiffSlide(path).close()
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("codec", ["lzw", "zlib", "packbits", "zstd"])
+def test_data_of_another_length_than_the_tile_are_damaged(codec: str) -> None:
+    compression = next(tag for tag, name in LOSSLESS.items() if name == codec)
+    rgb = picture(64, 48)
+    encode = getattr(imagecodecs, f"{codec}_encode")
+    whole = encode(rgb.tobytes())
+    np.testing.assert_array_equal(decode_lossless(whole, 64, 48, compression, horizontal=False), rgb)
+    for data in (rgb.tobytes()[:-1], rgb.tobytes() + b"0", rgb.tobytes() + bytes(500)):
+        with pytest.raises(TileError):
+            decode_lossless(encode(data), 64, 48, compression, horizontal=False)
 
 
 @pytest.mark.parametrize("seed", range(30))

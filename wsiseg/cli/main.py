@@ -84,7 +84,8 @@ def _program() -> None:
         main()
     except SystemExit as ended:
         if ended.code == 1:  # libraries complain, too, as they are taken down without memory or files
-            sys.unraisablehook = threading.excepthook = lambda _: None
+            sys.unraisablehook = lambda _: None
+            threading.excepthook = lambda _: None
             warnings.simplefilter("ignore")
         raise
 

@@ -149,12 +149,13 @@ def decode_lossless(data: bytes, width: int, height: int, compression: int, *, h
     count = width * height * 3
     codec = LOSSLESS[compression]
     try:
-        # The output is bounded: data that would grow beyond the tile are an error or cut.
-        raw = data if codec == "none" else getattr(imagecodecs, f"{codec}_decode")(data, out=count)
+        # The output is bounded. One byte more than the tile has is let through, to be seen below: LZW has no
+        # checksum, and damage shows in its length alone.
+        raw = data if codec == "none" else getattr(imagecodecs, f"{codec}_decode")(data, out=count + 1)
     except Exception as error:  # each codec has its own class
         raise TileError(str(error) or type(error).__name__) from error
     if len(raw) != count:
-        raise TileError(f"{len(raw)} bytes after decoding, expected {count}")
+        raise TileError(f"decodes to {'more' if len(raw) > count else 'fewer'} than its {count} bytes")
     pixels: RGB = np.frombuffer(raw, dtype=np.uint8).reshape(height, width, 3)
     return np.cumsum(pixels, axis=1, dtype=np.uint8) if horizontal else pixels
 
