@@ -39,7 +39,7 @@ LIMIT = 0.1
 def run(*arguments: object) -> tuple[float, float]:
     """Run wsiseg in a child; return its seconds and peak memory in GiB."""
     started = time.monotonic()
-    child = subprocess.Popen([sys.executable, "-m", "wsiseg.cli.main", *map(str, arguments)])
+    child = subprocess.Popen([sys.executable, "-m", "wsiseg", *map(str, arguments)])
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode not in (0, 4):

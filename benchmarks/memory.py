@@ -47,7 +47,7 @@ def predict(
     command = [
         sys.executable,
         "-m",
-        "wsiseg.cli.main",
+        "wsiseg",
         "predict",
         str(slide),
         "-o",

@@ -173,7 +173,7 @@ def main() -> None:
         for _ in range(given.repeats):
             for precision in ("fp32", "auto"):
                 name, out = f"wsiseg {precision}", folder / precision
-                command = [sys.executable, "-m", "wsiseg.cli.main", "predict", str(slide), "-o", str(out)]
+                command = [sys.executable, "-m", "wsiseg", "predict", str(slide), "-o", str(out)]
                 command += ["--tissue", "none", "--precision", precision, "--model", given.model]
                 runs.setdefault(name, []).append(_timed([*command, "--overwrite", "-q"]))
                 store = zarr.open_group(str(out / "repeated.wsiseg.ome.zarr"), mode="r")

@@ -41,7 +41,7 @@ def write_region(folder: Path, width_px: int, height_px: int) -> None:
 
 def evaluate(folder: Path, model: str, scale: float) -> tuple[float, float, float]:
     """Score in a child; return its peak memory in GiB, seconds, and the pixel accuracy."""
-    command = [sys.executable, "-m", "wsiseg.cli.main", "evaluate", str(CONFIG), "--json"]
+    command = [sys.executable, "-m", "wsiseg", "evaluate", str(CONFIG), "--json"]
     settings = (f"data.root={folder}", f"data.scale={scale}", f"model.checkpoint={model}", "worst_cases=0")
     for setting in settings:
         command += ["--set", setting]

@@ -197,7 +197,7 @@ def test_refused_in_one_line(slide, tmp_path):
 
 
 def cli(*arguments):
-    command = [sys.executable, "-m", "wsiseg.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "wsiseg", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=240)
 
 

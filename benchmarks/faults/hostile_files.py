@@ -60,7 +60,7 @@ def try_case(case: Case, folder: Path, server: str) -> dict[str, Any]:
     before = sorted(folder.rglob("*"))
     try:
         child = subprocess.run(
-            [sys.executable, "-m", "wsiseg.cli.main", *arguments],
+            [sys.executable, "-m", "wsiseg", *arguments],
             capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False, cwd=given, preexec_fn=_limit,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

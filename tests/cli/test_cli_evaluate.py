@@ -20,7 +20,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 def wsiseg(*arguments):
-    command = [sys.executable, "-m", "wsiseg.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "wsiseg", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=240)
 
 

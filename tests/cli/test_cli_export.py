@@ -12,7 +12,7 @@ from wsiseg.cli.export import SUFFIXES, default_path, export_beside
 
 
 def wsiseg(*arguments):
-    command = [sys.executable, "-m", "wsiseg.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "wsiseg", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=240)
 
 

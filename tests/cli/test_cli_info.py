@@ -13,7 +13,7 @@ from wsiseg import PredictOptions, segment_slide
 
 
 def info(*arguments):
-    command = [sys.executable, "-m", "wsiseg.cli.main", "info", *map(str, arguments)]
+    command = [sys.executable, "-m", "wsiseg", "info", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 

@@ -16,7 +16,7 @@ from wsiseg.models import Architecture, ModelCard, build_model, save_model
 
 
 def wsiseg(*arguments, cwd=None):
-    command = [sys.executable, "-m", "wsiseg.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "wsiseg", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=240)
 
 

@@ -16,7 +16,7 @@ ONE_STAGE = {"encoder": None, "whole": {"epochs": 1}}
 
 
 def wsiseg(*arguments):
-    command = [sys.executable, "-m", "wsiseg.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "wsiseg", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 

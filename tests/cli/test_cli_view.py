@@ -28,7 +28,7 @@ def test_one_line_says_how_to_install(tmp_path):
 
 
 def test_help_has_an_example():
-    command = [sys.executable, "-m", "wsiseg.cli.main", "view", "--help"]
+    command = [sys.executable, "-m", "wsiseg", "view", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0
     assert "wsiseg view slide.svs" in done.stdout

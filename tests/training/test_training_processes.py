@@ -31,7 +31,7 @@ def test_two_processes_train_what_one_accumulates(tmp_path):
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-            *("-m", "wsiseg.cli.main", "train", str(config), "-o", str(together), "--json"),
+            *("-m", "wsiseg", "train", str(config), "-o", str(together), "--json"),
         ],
         capture_output=True,
         text=True,

@@ -38,7 +38,7 @@ def train(
 
     The folder gets best.safetensors and last.safetensors (weights with their card), config.yaml,
     versions.json, data.json, metrics.csv, curves.png, samples.png and train.log. Several processes:
-    torchrun --nproc-per-node 2 -m wsiseg.cli.main train CONFIG.
+    torchrun --nproc-per-node 2 -m wsiseg train CONFIG.
     Exit codes: 0 done, 1 diverged, 2 wrong config, 3 data or checkpoint refused.
     """
     from wsiseg.config import load_config
