@@ -24,7 +24,9 @@ def slow_halve(labels):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (2, 2), (31, 64), (33, 17)])
-@pytest.mark.parametrize("values", [[0, 1], [0, 1, 2, 254], [3, 254, 255], [255], [0, 5, 254, 255]])
+@pytest.mark.parametrize(
+    "values", [[0, 1], [0, 1, 2, 3, 253], [0, 1, 2, 254], [3, 254, 255], [255], [0, 5, 254, 255]]
+)
 def test_equals_the_slow_rule(shape, values):
     labels = np.random.default_rng(1).choice(np.array(values, np.uint8), shape)
     np.testing.assert_array_equal(halve_labels(labels), slow_halve(labels))

@@ -35,6 +35,8 @@ def halve_labels(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rows, columns = half_shape(labels.shape)
     if (labels == labels.flat[0]).all():
         return np.full((rows, columns), labels.flat[0], np.uint8)
+    if labels.max() < UNREAD:
+        return _halve_classes(labels)
     absent = np.int16(-1)
     padded = np.full((rows * 2, columns * 2), absent, np.int16)
     padded[: labels.shape[0], : labels.shape[1]] = labels
@@ -44,7 +46,7 @@ def halve_labels(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     for candidate in votes:
         count = sum((candidate == other).astype(np.int16) for other in votes)
         score = count * np.int16(4) + np.where(
-            candidate == UNREAD, 2, np.where(candidate == NOT_ANALYSED, 0, 1)
+            candidate == UNREAD, np.int16(2), (candidate != NOT_ANALYSED).astype(np.int16)
         )
         score = np.where(candidate == absent, np.int16(-1), score)
         better = score > best_score
@@ -53,12 +55,28 @@ def halve_labels(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return best.astype(np.uint8)
 
 
+def _halve_classes(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Do what `halve_labels` does where all pixels are of classes, an order of magnitude faster."""
+    first, right, below, last = _four(labels)
+    pair = (right == below) | (right == last)
+    # With a pair the first wins: another pair is a tie, and comes later. Without, any other pair beats it.
+    takes_first = (first == right) | (first == below) | (first == last) | ~(pair | (below == last))
+    return np.where(takes_first, first, np.where(pair, right, below))
+
+
+def _four(values: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return the four of each 2x2 pixels of the last two axes, in reading order; an odd edge is repeated."""
+    rows, columns = half_shape((values.shape[-2], values.shape[-1]))
+    beyond = (0, rows * 2 - values.shape[-2]), (0, columns * 2 - values.shape[-1])
+    if any(more for _, more in beyond):
+        values = np.pad(values, ((0, 0),) * (values.ndim - 2) + beyond, mode="edge")
+    return [values[..., row::2, column::2] for row in (0, 1) for column in (0, 1)]
+
+
 def halve_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Average each 2x2 pixels, rounded half up; (channels, rows, columns). An odd edge is repeated."""
-    channels, height, width = image.shape
-    rows, columns = half_shape((height, width))
-    padded = np.pad(image, ((0, 0), (0, rows * 2 - height), (0, columns * 2 - width)), mode="edge")
-    total = padded.reshape(channels, rows, 2, columns, 2).sum((2, 4), dtype=np.uint16)
+    first, *others = _four(image)
+    total = sum((other.astype(np.uint16) for other in others), first.astype(np.uint16))
     halved: NDArray[np.uint8] = ((total + 2) >> 2).astype(np.uint8)
     return halved
 
