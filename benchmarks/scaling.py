@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py                  both; minutes, on a quiet machine
     python benchmarks/scaling.py --only load      task counts, graph size, a scheduler with tasks that sleep
-    python benchmarks/scaling.py --only workers   slides and blocks on 1 and 2 workers of one CPU each
+    python benchmarks/scaling.py --only workers   slides and blocks on 1 and 2 workers, one CPU each (Linux)
 
 Writes docs/benchmarks/scaling.json and the measured lines of docs/scaling.md. Times are those of one
 machine at one time: compare within one run.
@@ -12,9 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pickle
+import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,7 @@ from wsiseg.cohort.entry import CohortSlide
 from wsiseg.cohort.terms import settle_terms
 from wsiseg.cohort.work import SlideTask
 from wsiseg.geometry import ceil_div
+from wsiseg.phantom.repeated import repeat_tiles
 from wsiseg.phantom.slide_file import write_phantom_slide
 from wsiseg.pyramid.store import StoreLayout
 from wsiseg.run.predict_options import PredictOptions
@@ -37,6 +42,8 @@ IMAGE_MPP = 4.0
 BLOCK_PX = 2048
 PAUSE_S = 2.0
 """What a block takes here on one CPU, about: 4 megapixels."""
+LARGE_SIDES = 6
+"""Side of the one slide that is divided into blocks, in sides of the whole ones."""
 OUT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "scaling.json"
 PAGE = OUT.parents[1] / "scaling.md"
 MARK, END = "<!-- measured -->", "<!-- end -->"
@@ -127,26 +134,42 @@ def load(side_px: int, workers: int, pause_s: float) -> dict[str, Any]:
     return found
 
 
+@contextmanager
+def on_cpus(count: int) -> Iterator[None]:
+    """Keep this process and those that it starts to so many CPUs.
+
+    A worker of one CPU reads while it computes: left alone, a single one takes a good part of a second CPU.
+    """
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(sorted(every)[:count]))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, every)
+
+
 def two_workers(slides: int, side_px: int) -> dict[str, Any]:
     """Return the time of one worker over twice that of two, for whole slides and for blocks of one."""
     found: dict[str, Any] = {"slides": slides, "side_px": side_px}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for seed in range(slides):
-            path = folder / f"s{seed}.tiff"
-            write_phantom_slide(path, seed=seed, width_px=side_px, height_px=side_px, mpp=0.5)
+        first = folder / "s0.tiff"
+        write_phantom_slide(first, seed=0, width_px=side_px, height_px=side_px, mpp=0.5)
+        for number in range(1, slides):
+            shutil.copy(first, folder / f"s{number}.tiff")
         large = folder / "large.tif"
-        write_phantom_slide(large, seed=99, width_px=3 * side_px, height_px=3 * side_px, mpp=0.5)
+        repeat_tiles(first, large, LARGE_SIDES * side_px, LARGE_SIDES * side_px)
         for grain, what in (("slide", str(folder / "s*.tiff")), ("block", str(large))):
             seconds = {}
             for count in (1, 2):
                 out = folder / f"{grain}-{count}"
                 workers = LocalWorkers(cluster="local", workers=count, cpus=1)
-                predict = PredictOptions(tissue="none", block_px=1024)
+                predict = PredictOptions(tissue="none")
                 options = BatchOptions(predict=predict, workers=workers, grain=grain)  # type: ignore[arg-type]
-                started = time.perf_counter()
-                rows = run_batch(what, out, options)
-                seconds[count] = time.perf_counter() - started
+                with on_cpus(count):
+                    started = time.perf_counter()
+                    rows = run_batch(what, out, options)
+                    seconds[count] = time.perf_counter() - started
                 assert {row.state for row in rows} == {"done"}, rows
             found[grain] = {
                 "seconds": {str(count): round(value, 1) for count, value in seconds.items()},
@@ -189,8 +212,8 @@ def main() -> None:
     parser.add_argument("--side-px", type=int, default=SIDE_PX, help="of the slide of the simulation")
     parser.add_argument("--workers", type=int, default=100, help="of the simulation")
     parser.add_argument("--pause-s", type=float, default=PAUSE_S)
-    parser.add_argument("--slides", type=int, default=12)
-    parser.add_argument("--slide-px", type=int, default=2000, help="of the slides for 1 and 2 workers")
+    parser.add_argument("--slides", type=int, default=24)
+    parser.add_argument("--slide-px", type=int, default=4096, help="of the slides for 1 and 2 workers")
     parser.add_argument("-o", "--output", type=Path, default=OUT)
     given = parser.parse_args()
     found = json.loads(given.output.read_text()) if given.output.is_file() else {}
