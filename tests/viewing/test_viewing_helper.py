@@ -102,6 +102,28 @@ def test_closing_leaves_a_run_that_goes_on(slide, undisturbed, tmp_path):
     assert tree_hash(segment_slide(slide, tmp_path, OPTIONS).store) == tree_hash(undisturbed)
 
 
+def test_what_was_prepared_is_as_it_would_be(slide, undisturbed, tmp_path):
+    """What cannot be is said by a run, not by what prepares it; another run then begins as ever."""
+    helper = Helper()
+    helper.prepare(slide, str(tmp_path / "none"), PredictOptions(model="no-such-model"))
+    helper.prepare(slide, str(tmp_path), OPTIONS)
+    run = Job(helper, "predict", slide, str(tmp_path), OPTIONS, None)
+    result = run.wait("finished")[1]
+    assert run.events[0][0] == "begun"
+    assert tree_hash(result.store) == tree_hash(undisturbed)
+    assert not (tmp_path / "none").exists()
+    helper.close()
+
+
+def test_a_window_that_closes_does_not_wait_for_what_is_prepared(slide, tmp_path):
+    helper = Helper()
+    helper.prepare(slide, str(tmp_path), OPTIONS)
+    process = helper._process
+    helper.close()
+    assert process.returncode is not None
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_process_that_dies_is_told_of_and_replaced(slide, tmp_path):
     helper = Helper()
     job = Job(helper, "live", slide, str(tmp_path), OPTIONS)

@@ -16,7 +16,7 @@ from wsiseg.geometry import Region
 from wsiseg.tiling.grid import TileGrid
 from wsiseg.viewing.live import LiveSession
 from wsiseg.viewing.live_run import LiveRun
-from wsiseg.viewing.looked_at import View, tiles_of
+from wsiseg.viewing.looked_at import View, passes_over, tiles_of
 
 LIMIT_S = 120
 TILE_PX = 256
@@ -120,6 +120,45 @@ def test_how_much_is_computed_of_a_view(region, tiles):
     assert len(tiles_of(View(region, (0.0, 0.0)), GRID)) == tiles
 
 
+def test_passes_cover_what_is_missing_of_a_view_where_they_are_fewer():
+    view = View(Region(900, 930, 1300, 1300), (2100.0, 2100.0))  # 9 tiles of the grid
+    tiles = [tile for tile in tiles_of(view, GRID) if tile.intersect(view.region).area]
+    assert len(tiles) == 9
+    passes = passes_over(view, GRID, tiles)
+    assert passes[0] == Region(896 + 1024, 928 + 1024, 1024, 1024), "nearest to the cursor"
+    assert {(made.x, made.y) for made in passes} == {(x, y) for x in (896, 1920) for y in (928, 1952)}
+    covered = np.zeros((6000, 8000), np.uint8)
+    for made in passes:
+        covered[made.slices_in(GRID.region)] += 1
+    assert (covered[view.region.slices_in(GRID.region)] == 1).all()
+    corner = next(tile for tile in tiles if tile.x == tile.y == 0)
+    assert passes_over(view, GRID, [corner]) == [], "one tile is as soon there as one pass"
+    rest = [tile for tile in tiles if tile.y < 1024]  # the upper three
+    assert {made.y for made in passes_over(view, GRID, rest)} == {928}
+
+
+def test_passes_show_labels_until_the_tiles_are_there(live, undisturbed):
+    """A view on the corner of four tiles is seen by one pass; then the tiles' labels take its place."""
+    first = []
+
+    def keep(where, at):
+        if not live.parts:
+            rows, columns = live.levels.shapes[0]
+            first.append(live.levels.read(0, Region(0, 0, columns, rows)))
+        tell(where, at)
+
+    tell, live._keep = live._keep, keep
+    live.session.look((Region(400, 400, 200, 200), (500.0, 500.0)))
+    live.wait(lambda: len(live.blocks) == 4)
+    assert live.parts[0] == Region(384, 384, 128, 128), "in the first of the four blocks"
+    wanted = labels_of(undisturbed)
+    seen = first[0][384:512, 384:512]
+    assert (seen != 255).all()
+    assert (seen == wanted[384:512, 384:512]).mean() > 0.5, "it is the same network"
+    found = live.levels.read(0, Region(0, 0, 1024, 1024))
+    assert (found == wanted[:1024, :1024]).all()
+
+
 def test_tiles_are_shown_before_their_block_is_whole(live, undisturbed):
     """The first of the block's four tiles shows what will be stored, the rest 255, at each level."""
     seen = []
@@ -158,7 +197,7 @@ def test_a_whole_run_does_the_rest_with_the_same_bytes(live, slide, undisturbed,
 
 
 def test_what_went_out_of_view_is_not_computed(slide, tmp_path, monkeypatch):
-    """While the first tile is in work the view moves on; nothing of the first view follows it."""
+    """While the first tile is in work the view moves on; nothing of the first view is made."""
     may_go = threading.Event()
     began = threading.Event()
     compute = LiveRun._segment_tile
@@ -177,8 +216,7 @@ def test_what_went_out_of_view_is_not_computed(slide, tmp_path, monkeypatch):
     may_go.set()
     live.wait(lambda: live.blocks)
     live.end()
-    assert live.parts[0] == Region(0, 0, TILE_PX, TILE_PX)
-    assert all(part.x >= 1024 and part.y >= 1024 for part in live.parts[1:])
+    assert all(part.x >= 1024 and part.y >= 1024 for part in live.parts)
     assert live.blocks == [Region(1024, 1024, 198, 309)]
 
 

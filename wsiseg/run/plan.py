@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ TILE_PX = 1024
 HALO_PX = 128
 PHOTO_TILE_PX = 2048
 PHOTO_HALO_PX = 128
+
+FindTissue = Callable[[Slide, Frame], TissueMask]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +86,13 @@ class RunPlan:
         return mask
 
 
-def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
+def make_plan(
+    slide: Slide, model: Model, options: PredictOptions, *, find: FindTissue = find_tissue
+) -> RunPlan:
     """Settle a run: resolution, tissue, tiles, runtime, and the record of it all.
 
-    Reads only coarse levels. Raises InputRefusedError or UsageError, in one line, for what cannot be done.
+    Reads only coarse levels; `find` may know the tissue of a slide already. Raises InputRefusedError or
+    UsageError, in one line, for what cannot be done.
     """
     if options.block_px <= 0 or options.block_px % CHUNK_PX:
         raise UsageError(f"block_px is {options.block_px}: expected a multiple of {CHUNK_PX}")
@@ -114,7 +120,7 @@ def make_plan(slide: Slide, model: Model, options: PredictOptions) -> RunPlan:
     choice = choose_runtime(options.runtime, options.precision, options.device)
     grid = _grid(frame, model, options, shrink)
     roi = None if options.roi is None else _roi_in(frame, options.roi, slide)
-    tissue, tissue_record = _tissue(slide, frame, "none" if photo else options.tissue)
+    tissue, tissue_record = _tissue(slide, frame, "none" if photo else options.tissue, find)
     if tissue_record["mode"] != "none" and not (has_background(card.class_map)):
         raise UsageError(f"model {card.name} has no background class with id 0 for glass: use --tissue none")
     if not tissue.cells.any():
@@ -210,11 +216,11 @@ def _roi_in(frame: Frame, roi_l0: Region, slide: Slide) -> Region:
     return frame.from_l0(roi_l0.intersect(level.region))
 
 
-def _tissue(slide: Slide, frame: Frame, how: str) -> tuple[TissueMask, dict[str, Any]]:
+def _tissue(slide: Slide, frame: Frame, how: str, find: FindTissue) -> tuple[TissueMask, dict[str, Any]]:
     if how == "none":
         return all_tissue(frame), {"mode": "none"}
     if how == "auto":
-        mask, given = find_tissue(slide, frame), None
+        mask, given = find(slide, frame), None
     else:
         path = Path(how)
         mask, given = read_tissue_file(path, slide.levels[0], frame), file_sha256(path)

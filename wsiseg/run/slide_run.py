@@ -102,6 +102,7 @@ class SlideRun(StoreRun):
             with self._trace.span("wait for the network"):
                 self._turns.acquire()
             try:
+                self._before_network(tile)
                 with self._trace.span("network"):
                     said = network.predict(rgb[None])
             finally:
@@ -113,21 +114,29 @@ class SlideRun(StoreRun):
             confidence=None if said.confidence is None else crop_tile(said.confidence[0], tile, halo_px),
         )
 
+    def _before_network(self, tile: Region) -> None:
+        """Raise where a tile that has been read is not wanted any more."""
+
     def _network(self) -> Runtime:
         """Build the runtime when the first tile needs it: a slide without tissue never does."""
         with self._trace.span("wait for the network"), self._runtime_lock:
             if self._runtime is None:
                 with self._trace.span("compile"):
-                    self._runtime = KEEPER.get(
-                        self.plan.choice,
-                        self.plan.model,
-                        self.plan.grid.input_shape,
-                        self._streams,
-                        confidence=self.plan.layout.confidence is not None,
-                    )
+                    self._runtime = runtime_for(self.plan, self._streams)
                 self._turns = threading.Semaphore(self._runtime.streams)
                 self._trace.note("streams", self._runtime.streams)
             return self._runtime
+
+
+def runtime_for(plan: RunPlan, streams: int) -> Runtime:
+    """Return the runtime of a run, built where this process keeps none like it."""
+    return KEEPER.get(
+        plan.choice,
+        plan.model,
+        plan.grid.input_shape,
+        streams,
+        confidence=plan.layout.confidence is not None,
+    )
 
 
 def streams_for(workers: int | None) -> int:

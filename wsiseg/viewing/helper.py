@@ -6,6 +6,7 @@ streams, in tuples of a name and what belongs to it. To the process:
 
     predict SOURCE OUTPUT OPTIONS OUTLINE     a job, see `predict_watched`
     live SOURCE OUTPUT OPTIONS                a job, see `LiveSession.run`
+    prepare SOURCE OUTPUT OPTIONS             get ready for such a job; nothing is said of it
     look VIEW                                 see `LiveSession.look`
     stop
 
@@ -35,6 +36,7 @@ from typing import IO, Any
 from wsiseg.class_map import ClassMap
 from wsiseg.errors import WsisegError
 from wsiseg.pyramid.store import ResultStore, StoreLayout
+from wsiseg.run.predict_options import PredictOptions
 from wsiseg.tiling.frame import Frame
 from wsiseg.tiling.grid import TileGrid
 from wsiseg.viewing.growing import Block, GrowingLevels
@@ -61,7 +63,7 @@ class Begun:
 
 
 class Helper:
-    """Does one job at a time; its process begins with the first, and stays for the next."""
+    """Does one job at a time; its process begins with the first, or to prepare it, and stays for the next."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,16 +73,15 @@ class Helper:
     def begin(self, listener: Listener, *command: Any) -> None:
         """Begin a job. `listener` gets what it says from a thread, until one of LAST."""
         with self._lock:
-            if self._process is None or self._process.poll() is not None:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", PROCESS], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-                )
-                listening = threading.Thread(
-                    target=self._listen, args=(self._process,), name="wsiseg helper", daemon=True
-                )
-                listening.start()
+            self._start()
             self._listener = listener
         self.tell(*command)
+
+    def prepare(self, source: str, output: str, options: PredictOptions) -> None:
+        """Get ready for a job, so that it begins sooner; may be called at any time."""
+        with self._lock:
+            self._start()
+        self.tell("prepare", source, output, options)
 
     def tell(self, *command: Any) -> None:
         """Say something to the job. Where the process is gone, its listener is told."""
@@ -95,10 +96,24 @@ class Helper:
     def close(self) -> None:
         """Stop the job and end the process. Returns once it has let go of its files; says nothing more."""
         with self._lock:
-            process, self._process, self._listener = self._process, None, None
+            process, listener = self._process, self._listener
+            self._process = self._listener = None
         if process is not None:
             _close(process.stdin)
+            if listener is None:
+                process.terminate()  # at most it prepares something, and writes nothing
             process.wait()
+
+    def _start(self) -> None:
+        """Begin the process where there is none."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", PROCESS], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            listening = threading.Thread(
+                target=self._listen, args=(self._process,), name="wsiseg helper", daemon=True
+            )
+            listening.start()
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         stream = process.stdout

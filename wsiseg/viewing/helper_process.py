@@ -7,9 +7,11 @@ import pickle  # from the window alone, see helper.py
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from wsiseg.annotations.annotation import Ring
+from wsiseg.errors import WsisegError
 from wsiseg.geometry import Region
 from wsiseg.run.plan import RunPlan
 from wsiseg.run.predict_options import PredictOptions
@@ -18,7 +20,7 @@ from wsiseg.viewing.growing import GrowingLevels
 from wsiseg.viewing.helper import Begun, reason_of
 from wsiseg.viewing.live import LiveSession
 from wsiseg.viewing.stoppable import StoppedError
-from wsiseg.viewing.watched_run import predict_watched
+from wsiseg.viewing.watched_run import predict_watched, prepare
 
 NICENESS = 5
 """The window goes first."""
@@ -31,11 +33,13 @@ class Server:
         self._commands = commands
         self._events = events
         self._lock = threading.Lock()
+        self._telling = threading.Lock()
         self._levels: GrowingLevels | None = None
 
     def serve(self) -> None:
         """Work until the window closes its end, or is gone."""
         session, job = LiveSession(), threading.Thread()
+        closing = threading.Event()
         while True:
             try:
                 name, *given = pickle.load(self._commands)  # noqa: S301
@@ -45,11 +49,14 @@ class Server:
                 session.look(*given)
             elif name == "stop":
                 session.stop()
+            elif name == "prepare":
+                threading.Thread(target=_prepare, args=(*given, closing), name="wsiseg prepare").start()
             else:
                 session = LiveSession()
                 work = {"predict": self._predict, "live": self._live}[name]
                 job = threading.Thread(target=self._do, args=(work, session, *given), name="wsiseg job")
                 job.start()
+        closing.set()
         session.stop()
         if job.ident is not None:
             job.join()
@@ -98,8 +105,9 @@ class Server:
         )
 
     def _part(self, at: Region) -> None:
-        if self._levels is not None:
-            self._say("part", at, self._levels.read(0, at))
+        with self._telling:  # whoever speaks last has seen all that was shown before
+            if self._levels is not None:
+                self._say("part", at, self._levels.read(0, at))
 
     def _say(self, *event: Any) -> None:
         with self._lock:
@@ -108,6 +116,11 @@ class Server:
                 self._events.flush()
             except BrokenPipeError:  # the window is gone; the end of its commands says so too
                 return
+
+
+def _prepare(source: str, output: str, options: PredictOptions, stop: threading.Event) -> None:
+    with suppress(WsisegError, OSError):  # the run will say so
+        prepare(source, output, options, stop=stop)
 
 
 def main() -> None:

@@ -12,6 +12,9 @@ from wsiseg.viewing.growing import Block
 MOST_VIEW_PX = 4_000_000
 """Label pixels of the largest view that is computed; of a larger one, only what is there is shown."""
 
+ANCHOR_PX = 32
+"""Passes over a view begin at a multiple of this: in phase with any of our networks."""
+
 ViewL0 = tuple[Region, tuple[float, float]]
 """What a window shows and the (x, y) of its cursor, both in level-0 pixels."""
 
@@ -39,6 +42,26 @@ def tiles_of(view: View, grid: TileGrid) -> list[Region]:
         return True, _distance(grid.block(*block_of(tile, grid)), view.near), _distance(tile, view.near)
 
     return sorted(tiles, key=order)
+
+
+def passes_over(view: View, grid: TileGrid, missing: list[Region]) -> list[Region]:
+    """Return tiles that lie as the view does, the nearest first, for the grid's tiles that are `missing`.
+
+    A view of 4 MP has up to nine tiles of the grid in it, mostly with a corner; four of its own cover it.
+    None where they would be no fewer.
+    """
+    shown = view.region.intersect(grid.region)
+    x, y = shown.x // ANCHOR_PX * ANCHOR_PX, shown.y // ANCHOR_PX * ANCHOR_PX
+    passes = [
+        Region(left, top, grid.tile_width_px, grid.tile_height_px).intersect(grid.region)
+        for top in range(y, shown.bottom, grid.tile_height_px)
+        for left in range(x, shown.right, grid.tile_width_px)
+    ]
+    open_parts = [tile.intersect(shown) for tile in missing]
+    passes = [made for made in passes if any(made.intersect(part).area for part in open_parts)]
+    if len(passes) >= sum(part.area > 0 for part in open_parts):
+        return []
+    return sorted(passes, key=lambda made: _distance(made, view.near))
 
 
 def blocks_in(region: Region, grid: TileGrid) -> Iterator[Block]:

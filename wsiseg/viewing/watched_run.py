@@ -7,23 +7,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from wsiseg.annotations.annotation import Ring
 from wsiseg.geometry import Region
 from wsiseg.models import Model, load_model
 from wsiseg.pipeline import NOT_DIAGNOSTIC
-from wsiseg.pyramid.journal import Journal
+from wsiseg.pyramid.journal import Journal, TaskLog
 from wsiseg.pyramid.store import ResultStore
 from wsiseg.run.output import OutputPaths
 from wsiseg.run.plan import RunPlan, make_plan
 from wsiseg.run.predict_options import PredictOptions
 from wsiseg.run.result import SlideResult, write_result
 from wsiseg.run.run_record import local_files
-from wsiseg.run.slide_run import SlideRun
+from wsiseg.run.slide_run import SlideRun, runtime_for
 from wsiseg.run.store_run import Progress
 from wsiseg.slides import open_slide, slide_id
 from wsiseg.viewing.growing import GrowingLevels
+from wsiseg.viewing.known_tissue import KNOWN
+from wsiseg.viewing.live_run import live_streams
 from wsiseg.viewing.outlined import bounds_of, outlined, region_name
 from wsiseg.viewing.stoppable import StoppableSlide, check
 
@@ -65,7 +68,7 @@ def predict_watched(
             watch(journal, plan, levels, on_block)
             if on_start is not None:
                 on_start(plan, levels)
-            return SlideRun(plan, store, journal, advance)
+            return _StoppableRun(plan, store, journal, advance, stop)
 
         return write_result(
             paths,
@@ -79,6 +82,19 @@ def predict_watched(
             overwrite=options.overwrite,
             started=started,
         )
+
+
+class _StoppableRun(SlideRun):
+    """Lets no tile into the network once a stop was asked for."""
+
+    def __init__(
+        self, plan: RunPlan, store: ResultStore, journal: TaskLog, progress: Progress, stop: threading.Event
+    ) -> None:
+        super().__init__(plan, store, journal, progress)
+        self._stop = stop
+
+    def _before_network(self, tile: Region) -> None:
+        check(self._stop)
 
 
 @contextmanager
@@ -102,8 +118,20 @@ def planned(
             paths.check_apart_from(Path(options.tissue))
         model = options.model if isinstance(options.model, Model) else load_model(options.model)
         check(stop)
-        plan = make_plan(slide, model, options)
+        plan = make_plan(slide, model, options, find=partial(KNOWN.find, stop=stop))
         yield (plan if outline is None else outlined(plan, outline)), paths
+
+
+def prepare(
+    source: str | Path, output_dir: str | Path, options: PredictOptions, *, stop: threading.Event
+) -> None:
+    """Do what a run of a slide would begin with, and keep it: libraries loaded, the network compiled.
+
+    Writes nothing. Raises what the run would raise.
+    """
+    with planned(source, output_dir, options, stop=stop) as (plan, _):
+        check(stop)
+        runtime_for(plan, live_streams(options.workers))
 
 
 def said_of(plan: RunPlan) -> dict[str, str]:

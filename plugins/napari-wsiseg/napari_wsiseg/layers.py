@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd  # noqa: F401 (napari would, with the first labels: for up to two seconds nothing would move)
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_wsiseg.tiles import TiledLevels

@@ -30,6 +30,7 @@ from napari_wsiseg.layers import (
 )
 from napari_wsiseg.legend import NOTICE, plain_label
 from napari_wsiseg.live import Watch
+from napari_wsiseg.preparing import Preparing
 from napari_wsiseg.reader import add_layers
 from napari_wsiseg.regions import add_region_layer, drawn_outline
 from napari_wsiseg.run import WindowRun
@@ -66,6 +67,7 @@ class RunDock(QWidget):
         self._runs_next = False
         """Whether a run follows the live one."""
         self._layer: Any = None
+        self._preparing = Preparing(self)
         self._build()
         self.update_slides()
         for event in ("inserted", "removed", "reordered"):
@@ -122,6 +124,8 @@ class RunDock(QWidget):
         self.notice.setStyleSheet("font-weight: bold")
         layout.addWidget(self.notice)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        for chosen in (self.slide, self.model, self.device):
+            chosen.currentTextChanged.connect(self._preparing.begin)
         self.draw.clicked.connect(self.draw_region)
         self.start.clicked.connect(self.begin)
         self.cancel.clicked.connect(self.stop)
@@ -222,6 +226,7 @@ class RunDock(QWidget):
 
     def end(self, _: Any = None) -> None:
         """Stop, and wait for it: the window is closing."""
+        self._preparing.end()
         self._end_watch()
         self.helper.close()
 

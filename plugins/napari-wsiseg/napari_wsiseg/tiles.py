@@ -11,21 +11,22 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from napari_wsiseg.level_array import TILE_PX, LevelArray
 from wsiseg.class_map import UNREAD
 from wsiseg.errors import WsisegError
 from wsiseg.geometry import Region, ceil_div
 from wsiseg.viewing.levels import Levels, Pixels, hatch
 
-TILE_PX = 512
 CACHE_BYTES = 256_000_000
 READERS = 2
 
 Key = tuple[int, int, int]
 """(level, tile row, tile column)."""
+BASE: Key = (-1, 0, 0)
+"""The coarsest level as a whole, see `TiledLevels.base`."""
 
 
 @dataclass(slots=True)
@@ -52,12 +53,18 @@ class TiledLevels:
         self.tiles_read = 0
         self._most = CACHE_BYTES // (TILE_PX * TILE_PX * (3 if self._is_rgb else 1))
         self._tiles: OrderedDict[Key, _Tile] = OrderedDict()
+        self._in_view: list[Key] = []
         self._wanted: deque[Key] = deque()
-        self._reading: set[Key] = set()
+        self._reading: dict[Key, bool] = {}
+        """Tiles that are being read, and whether they have changed meanwhile."""
+        self._at_work = 0
+        """Reading threads that read, or tell of what they read."""
         self._closed = False
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
-        self._base = self._read_base()
+        self.base = self._read_base()
+        """The coarsest level: what stands in where nothing finer is there."""
+        self._is_base_stale = False
         last = len(self.shapes) - 1
         rows, columns = self.shapes[last]
         self.arrays = [
@@ -75,10 +82,12 @@ class TiledLevels:
         inside = region.intersect(Region(0, 0, columns, rows))
         if not inside.area:
             return out
+        in_view: list[Key] = []
         missing: list[Key] = []
         for row in range(inside.y // TILE_PX, ceil_div(inside.bottom, TILE_PX)):
             for column in range(inside.x // TILE_PX, ceil_div(inside.right, TILE_PX)):
                 key = (level, row, column)
+                in_view.append(key)
                 at = self._region(key)
                 part = at.intersect(inside)
                 tile = self._tile(key)
@@ -88,22 +97,23 @@ class TiledLevels:
                     missing.append(key)
                 pixels = self._stand_in(key, at) if tile is None else tile.pixels
                 out[part.slices_in(region)] = pixels[part.slices_in(at)]
-        self._ask_for(missing, region, level)
+        self._ask_for(in_view, missing, region)
         return out
 
     def invalidate(self, region: Region) -> None:
         """Say that pixels of level 0 have changed; what is shown stays until it has been read again."""
-        base = self._read_base()
+        if self.on_loaded is None:
+            self.base = self._read_base()
         with self._changed:
-            self._base = base
-            for (level, row, column), tile in self._tiles.items():
-                x, y = region.x >> level, region.y >> level
-                right, bottom = ceil_div(region.right, 1 << level), ceil_div(region.bottom, 1 << level)
-                at = Region(x, y, right - x, bottom - y)
-                if self._region((level, row, column)).intersect(at).area:
-                    tile.is_stale = True
-        if self.on_loaded is not None:
-            self.on_loaded()
+            self._is_base_stale = self.on_loaded is not None
+            for key, tile in self._tiles.items():
+                tile.is_stale = tile.is_stale or self._shows(key, region)
+            for key in self._reading.keys() - {BASE}:
+                self._reading[key] = self._reading[key] or self._shows(key, region)
+            if self.on_loaded is not None:
+                known = set(self._wanted)
+                seen = [key for key in self._in_view if key not in known and self._shows(key, region)]
+                self._want([*seen, *self._wanted])
 
     def close(self) -> None:
         """Stop reading and let go of the tiles. Waits for the tiles that are being read."""
@@ -111,6 +121,7 @@ class TiledLevels:
             self._closed = True
             self.on_loaded = None
             self._wanted.clear()
+            self._in_view.clear()
             self._tiles.clear()
             self._changed.notify_all()
         for thread in self._threads:
@@ -121,13 +132,20 @@ class TiledLevels:
     def is_idle(self) -> bool:
         """Whether all that was asked for is there."""
         with self._changed:
-            return not self._wanted and not self._reading
+            return not self._wanted and not self._at_work and not self._is_base_stale
 
     def _region(self, key: Key) -> Region:
         level, row, column = key
         rows, columns = self.shapes[level]
         whole = Region(column * TILE_PX, row * TILE_PX, TILE_PX, TILE_PX)
         return whole.intersect(Region(0, 0, columns, rows))
+
+    def _shows(self, key: Key, region: Region) -> bool:
+        """Return whether a tile shows a pixel of a rectangle of level 0."""
+        level = key[0]
+        x, y = region.x >> level, region.y >> level
+        right, bottom = ceil_div(region.right, 1 << level), ceil_div(region.bottom, 1 << level)
+        return self._region(key).intersect(Region(x, y, right - x, bottom - y)).area > 0
 
     def _tile(self, key: Key) -> _Tile | None:
         with self._changed:
@@ -144,7 +162,7 @@ class TiledLevels:
             above = (coarser, row >> step, column >> step)
             with self._changed:
                 tile = self._tiles.get(above)
-                pixels = self._base if coarser == len(self.shapes) - 1 else tile and tile.pixels
+                pixels = self.base if coarser == len(self.shapes) - 1 else tile and tile.pixels
             if pixels is None:
                 continue
             origin = self._region(above)
@@ -152,9 +170,9 @@ class TiledLevels:
             part = pixels[y : y + ceil_div(at.height, 1 << step), x : x + ceil_div(at.width, 1 << step)]
             large = part.repeat(1 << step, 0).repeat(1 << step, 1)
             return large[: at.height, : at.width]
-        return self._base
+        return self.base
 
-    def _ask_for(self, missing: list[Key], region: Region, level: int) -> None:
+    def _ask_for(self, in_view: list[Key], missing: list[Key], region: Region) -> None:
         """Let the readers know, nearest to the centre first; what an earlier view wanted is dropped."""
         x, y = region.x + region.width / 2, region.y + region.height / 2
 
@@ -162,58 +180,77 @@ class TiledLevels:
             at = self._region(key)
             return (at.x + at.width / 2 - x) ** 2 + (at.y + at.height / 2 - y) ** 2
 
-        if level == len(self.shapes) - 1 and not missing:
+        if in_view[0][0] == len(self.shapes) - 1 and not missing:
             return  # a thumbnail, no view
         with self._changed:
-            if self._closed:
-                return
-            self._wanted = deque(sorted(missing, key=distance))
-            if missing and not self._threads:
-                self._threads = [
-                    threading.Thread(target=self._read_on, name="wsiseg tiles", daemon=True)
-                    for _ in range(READERS)
-                ]
-                for thread in self._threads:
-                    thread.start()
-            self._changed.notify_all()
+            self._in_view = in_view
+            self._want(sorted(missing, key=distance))
+
+    def _want(self, keys: list[Key]) -> None:
+        """Replace what the readers are to read."""
+        if self._closed:
+            return
+        self._wanted = deque(keys)
+        if not self._threads and (keys or self._is_base_stale):
+            self._threads = [
+                threading.Thread(target=self._read_on, name="wsiseg tiles", daemon=True)
+                for _ in range(READERS)
+            ]
+            for thread in self._threads:
+                thread.start()
+        self._changed.notify_all()
 
     def _read_on(self) -> None:
-        while True:
-            with self._changed:
-                while not self._wanted and not self._closed:
-                    self._changed.wait()
-                if self._closed:
-                    return
-                key = self._wanted.popleft()
-                if key in self._reading:
-                    continue
-                self._reading.add(key)
-            try:
+        while (key := self._next()) is not None:
+            if key == BASE:
+                self._renew_base()
+            else:
                 self._load(key)
-            finally:
-                with self._changed:
-                    self._reading.discard(key)
             listener = self.on_loaded
             if listener is not None:
                 listener()
+            with self._changed:
+                self._at_work -= 1
+
+    def _next(self) -> Key | None:
+        """Wait for what is to be read next; None once closed."""
+        with self._changed:
+            while not self._closed:
+                while self._wanted:
+                    key = self._wanted.popleft()
+                    if key not in self._reading:
+                        return self._begin(key)
+                if self._is_base_stale and BASE not in self._reading:
+                    self._is_base_stale = False
+                    return self._begin(BASE)
+                self._changed.wait()
+        return None
+
+    def _begin(self, key: Key) -> Key:
+        self._reading[key] = False
+        self._at_work += 1
+        return key
 
     def _load(self, key: Key) -> _Tile:
-        at = self._region(key)
-        with self._changed:
-            old = self._tiles.get(key)
-            if old is not None:
-                old.is_stale = False  # what changes while it is read makes it stale once more
-        tile = _Tile(self._read(key[0], at))
+        tile = _Tile(self._read(key[0], self._region(key)))
         with self._changed:
             self.tiles_read += 1
-            if old is not None:
-                tile.is_stale = old.is_stale
+            tile.is_stale = self._reading.pop(key, False)
+            if tile.is_stale and key in self._in_view:
+                self._want([key, *self._wanted])
             if not self._closed:
                 self._tiles[key] = tile
                 self._tiles.move_to_end(key)
                 while len(self._tiles) > self._most:
                     self._tiles.popitem(last=False)
         return tile
+
+    def _renew_base(self) -> None:
+        base = self._read_base()
+        with self._changed:
+            self.base = base
+            self._reading.pop(BASE)
+            self._changed.notify_all()
 
     def _read(self, level: int, at: Region) -> Pixels:
         try:
@@ -233,50 +270,3 @@ class TiledLevels:
             return self._read(len(self.shapes) - 1, Region(0, 0, columns, rows))
         shape = (rows, columns, 3) if self._is_rgb else (rows, columns)
         return np.broadcast_to(self._fill if self._is_rgb else self._fill[0], shape).copy()
-
-
-class LevelArray:
-    """One level, as an array that is read when it is indexed."""
-
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, owner: TiledLevels, level: int, shape: tuple[int, int]) -> None:
-        self.owner = owner
-        self.level = level
-        rgb = (3,) if len(owner.levels.fill) == 3 else ()
-        self.shape = (*shape, *rgb)
-        self.ndim = len(self.shape)
-        self.size = int(np.prod(self.shape))
-        self.chunks = (TILE_PX, TILE_PX, *rgb)
-
-    def __getitem__(self, key: Any) -> Pixels:
-        keys = list(key) if isinstance(key, tuple) else [key]
-        if Ellipsis in keys:
-            place = keys.index(Ellipsis)
-            keys[place : place + 1] = [slice(None)] * (self.ndim - len(keys) + 1)
-        keys += [slice(None)] * (self.ndim - len(keys))
-        spans, after = [], []
-        for item, length in zip(keys[:2], self.shape[:2], strict=True):
-            if isinstance(item, slice):
-                span = range(length)[item]
-                spans.append((min(span[0], span[-1]), max(span[0], span[-1]) + 1) if span else (0, 0))
-                after.append(slice(None, None, span.step))
-            else:
-                at = range(length)[int(item)]
-                spans.append((at, at + 1))
-                after.append(0)
-        (top, bottom), (left, right) = spans
-        if self._is_all(spans) and self.level == len(self.owner.shapes) - 1:
-            pixels = self.owner._base
-        else:
-            pixels = self.owner.view(self.level, Region(left, top, right - left, bottom - top))
-        return pixels[(*after, *keys[2:])]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Pixels:
-        return np.asarray(self[...], dtype)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def _is_all(self, spans: list[tuple[int, int]]) -> bool:
-        return spans == [(0, self.shape[0]), (0, self.shape[1])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -11,13 +12,13 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_wsiseg.layers import SlideShown, shown_by
 
 REDRAW_MS = 60
-"""Tiles that arrive within this time are drawn together."""
+"""Between two redraws: tiles that arrive meanwhile are drawn together."""
 
 _attached: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class Redrawer(QObject):
-    """Redraws a layer in the window's thread, some time after any thread has asked for it."""
+    """Redraws a layer in the window's thread once any thread has asked for it, but not without a pause."""
 
     asked = Signal()
 
@@ -26,7 +27,7 @@ class Redrawer(QObject):
         self._layer = weakref.ref(layer)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(REDRAW_MS)
+        self._earliest = 0.0
         self._timer.timeout.connect(self._redraw)
         self.asked.connect(self._begin)
         self._lock = threading.Lock()
@@ -45,7 +46,7 @@ class Redrawer(QObject):
 
     def _begin(self) -> None:
         if not self._timer.isActive():
-            self._timer.start()
+            self._timer.start(max(0, round(1000 * (self._earliest - time.monotonic()))))
 
     def _redraw(self) -> None:
         layer = self._layer()
@@ -54,6 +55,7 @@ class Redrawer(QObject):
         if layer is None:
             return
         layer.refresh(thumbnail=False, highlight=False, extent=False)
+        self._earliest = time.monotonic() + REDRAW_MS / 1000
         shown = shown_by(layer)
         if shown is not None and shown.tiles.failure is not None:
             from napari.utils.notifications import show_warning

@@ -103,13 +103,38 @@ def test_changed_pixels_are_read_again_and_the_old_stay_meanwhile(slow):
     levels.value = 50
     levels.may_read.clear()
     tiled.invalidate(at(0, 0))
-    wait(loaded)  # told that something changed
     assert (tiled.view(0, Region(0, 0, 2 * TILE_PX, TILE_PX)) == 1).all()
     levels.may_read.set()
-    wait(loaded)
+    wait(loaded, 2)  # the tile and the coarsest level
     found = tiled.view(0, Region(0, 0, 2 * TILE_PX, TILE_PX))
     assert (found[:, :TILE_PX] == 50).all()
     assert (found[:, TILE_PX:] == 1).all()
+
+
+def test_what_changes_while_it_is_read_is_read_again(slow):
+    levels, tiled, loaded = slow
+    tiled.view(0, at(0, 0))
+    wait(levels.began)
+    tiled.invalidate(at(0, 0))
+    levels.may_read.set()
+    wait(loaded, 3)  # the tile twice, and the coarsest level
+    assert levels.read_tiles == [(0, at(0, 0))] * 2
+    assert not tiled._tiles[(0, 0, 0)].is_stale
+
+
+def test_what_is_out_of_view_is_not_read_again(slow):
+    levels, tiled, loaded = slow
+    levels.may_read.set()
+    tiled.view(0, at(0, 0))
+    wait(loaded)
+    tiled.view(0, at(3, 3))
+    wait(loaded)
+    tiled.invalidate(at(0, 0))
+    wait(loaded)  # the coarsest level
+    assert levels.read_tiles == [(0, at(0, 0)), (0, at(3, 3))]
+    tiled.view(0, at(0, 0))
+    wait(loaded)
+    assert levels.read_tiles[2:] == [(0, at(0, 0))]
 
 
 def test_memory_is_bounded(monkeypatch):
