@@ -5,8 +5,8 @@
 
 SLIDE is a JPEG-tiled slide whose tiles are repeated into one of SIDE_PX x SIDE_PX (100,000).
 `make test-napari` makes the environment. A block is a turn of the window's event loop; in "live" the view has
-4 MP at the model's um/px, moves to a new place and comes to rest, and what is on the screen is looked at. There
-the labels of passes over the view come first, then those of the tiles, which are the ones that are stored.
+4 MP at the model's um/px, moves to a new place and comes to rest, and what is on the screen is looked at: the
+labels of passes over the view come first, then those of the tiles, which are the ones that are stored.
 """
 
 from __future__ import annotations
