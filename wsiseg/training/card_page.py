@@ -41,8 +41,10 @@ differs is the size, crowding and order of nuclei, the outline of glands, and th
 It has never seen a patient's tissue while it was trained. Whatever it says about a real slide shows that the
 software runs, and nothing about the tissue. It is {warning}.
 
-Rebuild it: `make model`. Another version of torch or another kind of CPU gives weights that differ a little,
-and so do the scores. Measure it again: `python benchmarks/phantom_rules.py` and
+Train it anew: `make model`, with settings found later than these weights
+([which, and what they reach](../decisions/0007-phantoms-train-the-bundled-model.md)). Another version of
+torch or another kind of CPU gives other weights, and scores that differ a little. Measure it again:
+`python benchmarks/phantom_rules.py` and
 `python benchmarks/real_crops.py ../shared/data/breast_patches`.
 """
 
