@@ -20,7 +20,7 @@ from slide_files import halves, picture, write_tiff
 from wsiseg.errors import SlideReadError, SlideRefusedError
 from wsiseg.geometry import Region
 from wsiseg.slides import open_slide
-from wsiseg.slides.tile_codecs import LOSSLESS, TileError, decode_lossless
+from wsiseg.slides.tile_codecs import LOSSLESS, TileError, decode_jpeg2000, decode_lossless
 from wsiseg.slides.tiled_tiff import TiledTiffSlide
 from wsiseg.slides.tiles import TileCache
 
@@ -321,6 +321,18 @@ def test_data_of_another_length_than_the_tile_are_damaged(codec: str) -> None:
     for data in (rgb.tobytes()[:-1], rgb.tobytes() + b"0", rgb.tobytes() + bytes(500)):
         with pytest.raises(TileError):
             decode_lossless(encode(data), 64, 48, compression, horizontal=False)
+
+
+def test_jpeg_2000_of_more_bits_than_there_can_be_is_damaged() -> None:
+    rgb = picture(128, 128)
+    data = imagecodecs.jpeg2k_encode(rgb, codecformat="j2k", reversible=True, level=0)
+    np.testing.assert_array_equal(decode_jpeg2000(data, 128, 128), rgb)
+    exponents = data.index(b"\xff\x5c") + 5
+    for place in (exponents, exponents + 3):
+        damaged = bytearray(data)
+        damaged[place] = 31 << 3
+        with pytest.raises(TileError, match="31 bits in a subband"):
+            decode_jpeg2000(bytes(damaged), 128, 128)
 
 
 @pytest.mark.parametrize("seed", range(30))

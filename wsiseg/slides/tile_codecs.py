@@ -21,6 +21,9 @@ SUPPORTED = (JPEG, JPEG2000_RGB, *LOSSLESS)
 PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR = 2, 6
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
+_SOT, _QCD = b"\xff\x90", 0xFF5C
+MOST_BITS = 12
+"""Of a subband of 8-bit samples: two for the gain of the wavelet, one for the colours, one to spare."""
 _APP0, _APP14, _SOS = 0xE0, 0xEE, 0xDA
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 
@@ -140,6 +143,15 @@ def _check_codestream(data: bytes, width: int, height: int) -> None:
         raise TileError("JPEG 2000 without exactly three components")
     if EOI not in data[-4:]:  # padding to an even length may follow
         raise TileError("JPEG 2000 data end early")
+    at = 2
+    while at + 5 <= len(data) and data[at : at + 2] != _SOT:
+        marker, length = struct.unpack_from(">HH", data, at)
+        # A.6.4: without quantisation a byte for each subband, its upper five bits the exponent.
+        if marker == _QCD and data[at + 4] & 31 == 0:
+            exponent = max(data[at + 5 : at + 2 + length], default=0) >> 3
+            if exponent > MOST_BITS:
+                raise TileError(f"JPEG 2000 of {exponent} bits in a subband, expected {MOST_BITS} at most")
+        at += 2 + length
 
 
 def decode_lossless(data: bytes, width: int, height: int, compression: int, *, horizontal: bool) -> RGB:
