@@ -17,7 +17,9 @@ def run(verb):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("crash", ["os.abort()", "__import__('ctypes').string_at(0)"])
+@pytest.mark.parametrize(
+    "crash", ["os.abort()", "os.kill(os.getpid(), 5)", "__import__('ctypes').string_at(0)"]
+)
 def test_a_native_crash_names_the_file(crash):
     done = run(f"def verb():\n    working_on('bad.svs')\n    {crash}")
     assert done.returncode == 3
