@@ -21,6 +21,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QApplication
 
 from napari_wsiseg.__main__ import open_window
+from napari_wsiseg.camera import seen_region
 from napari_wsiseg.layers import slide_layers
 from napari_wsiseg.run_dock import LIVE
 from wsiseg.phantom.repeated import repeat_tiles
@@ -73,8 +74,13 @@ def measure_live(viewer, dock, slide_layer, side_um: float) -> dict[str, object]
         done = len(shown.levels.done)
 
         def on_screen():
-            seen = layer._slice.image.raw
-            return seen != 255 if layer.data_level < 2 else None
+            level = layer.data_level
+            if level > 1:
+                return None
+            seen, (top, left) = seen_region(viewer, shown.um_per_px), layer.corner_pixels[0]
+            rows = slice(max(0, (seen.y >> level) - top), (seen.bottom >> level) - top)
+            columns = slice(max(0, (seen.x >> level) - left), (seen.right >> level) - left)
+            return layer._slice.image.raw[rows, columns] != 255
 
         def some(on_screen=on_screen):
             found = on_screen()
@@ -82,7 +88,7 @@ def measure_live(viewer, dock, slide_layer, side_um: float) -> dict[str, object]
 
         def all_of_it(on_screen=on_screen):
             found = on_screen()
-            return found is not None and found.all()
+            return found is not None and found.size > 0 and found.all()
 
         # What was on the screen before is gone once the layer has been drawn at the new place.
         blocks.append(turn_until(lambda: not all_of_it()))

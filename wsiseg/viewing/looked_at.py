@@ -14,6 +14,8 @@ MOST_VIEW_PX = 4_000_000
 
 ANCHOR_PX = 32
 """Passes over a view begin at a multiple of this: in phase with any of our networks."""
+EDGE_PX = 8
+"""Passes cover this much around a view: a coarser level's pixels reach beyond it."""
 
 ViewL0 = tuple[Region, tuple[float, float]]
 """What a window shows and the (x, y) of its cursor, both in level-0 pixels."""
@@ -50,7 +52,7 @@ def passes_over(view: View, grid: TileGrid, missing: list[Region]) -> list[Regio
     A view of 4 MP has up to nine tiles of the grid in it, mostly with a corner; four of its own cover it.
     None where they would be no fewer.
     """
-    shown = view.region.intersect(grid.region)
+    shown = view.region.grow(EDGE_PX).intersect(grid.region)
     x, y = shown.x // ANCHOR_PX * ANCHOR_PX, shown.y // ANCHOR_PX * ANCHOR_PX
     passes = [
         Region(left, top, grid.tile_width_px, grid.tile_height_px).intersect(grid.region)
