@@ -65,7 +65,7 @@ model: $(STAMP)  ## Rebuild the bundled model from generated slides; trains on t
 		--page docs/model-cards/tissue8-demo.md $(if $(wildcard $(CROPS)),--crops $(CROPS))
 
 bench: $(STAMP)  ## Measure speed on the CPU, and rewrite the tables of docs/benchmarks.md (under 20 minutes)
-	$(BIN)/python benchmarks/throughput.py $(SLIDE) --megapixels 25 $(RESUME)
+	$(BIN)/python benchmarks/throughput.py $(SLIDE) --megapixels 36 --repeats 2 $(RESUME)
 	$(BIN)/python benchmarks/limit.py $(RESUME)
 	$(BIN)/python benchmarks/graph.py $(RESUME)
 	$(if $(READ),$(BIN)/python benchmarks/reading.py $(READ) $(RESUME),@echo "reading.py left out: name slides with READ=")

@@ -45,7 +45,7 @@ def main() -> None:
             [f"{row[label]:g}" if isinstance(row[label], float) else row[label] for row in rows],
         )
         axis.invert_yaxis()
-        axis.margins(x=0.15)
+        axis.set_xlim(right=1.5 * max(row[value] or 0 for row in rows for value in values))  # for the legend
         axis.set_title(f"{title} ({content['machine']['date']})", loc="left", fontsize=10)
         axis.legend(fontsize=8, frameon=False, loc="lower right")
     figure.tight_layout()
