@@ -120,8 +120,8 @@ def main() -> None:
             )
     note = (
         f"{model.card.name}, {flops / megapixels / 1e9:.1f} GFLOP per megapixel, input {given.side} px, "
-        f"{usable_cpus()} CPUs, {streams} tiles at once. Targets in bf16: 0.60 of the limit, 1.4 times the plain "
-        "export."
+        f"{usable_cpus()} CPUs, {streams} tiles at once. Targets in bf16: 0.60 of the limit, 1.4 times the "
+        "plain export."
     )
     report(given, rows, note)
 
