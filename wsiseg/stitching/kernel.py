@@ -102,13 +102,15 @@ def stitch_block(
     unread &= wanted
     spoken = wanted & ~unread
     analysed = block.area if inside is None else int(inside.sum())
-    histogram = np.bincount(labels[spoken], minlength=256)
+    of_network = slice(None) if spoken.all() else spoken  # a mask copies, pixel by pixel
+    said = labels[of_network].ravel()
+    histogram = np.bincount(said, minlength=256)
     counts = BlockCounts(
         predicted={int(label): int(histogram[label]) for label in np.flatnonzero(histogram)},
         no_tissue=analysed - int(wanted.sum()),
         unread=int(unread.sum()),
         not_analysed=block.area - analysed,
-        confidence=None if values is None else count_confidence(labels[spoken], values[spoken]),
+        confidence=None if values is None else count_confidence(said, values[of_network].ravel()),
     )
     return StitchedBlock(labels, counts, values)
 

@@ -57,9 +57,12 @@ class TissueMask:
 
     def pixels(self, region: Region) -> NDArray[np.bool_]:
         """Return the mask of a rectangle inside the label map, (region.height, region.width) bool."""
-        rows = np.arange(region.y, region.bottom) // self.cell_px
-        columns = np.arange(region.x, region.right) // self.cell_px
-        return self.cells[np.ix_(rows, columns)]
+        cell = self.cell_px
+        rows = slice(region.y // cell, ceil_div(region.bottom, cell))
+        columns = slice(region.x // cell, ceil_div(region.right, cell))
+        grown = self.cells[rows, columns].repeat(cell, axis=0).repeat(cell, axis=1)
+        above, left = region.y - rows.start * cell, region.x - columns.start * cell
+        return grown[above : above + region.height, left : left + region.width]
 
 
 def cell_px_for(label_mpp: tuple[float, float]) -> int:
