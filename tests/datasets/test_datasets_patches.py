@@ -1,13 +1,8 @@
 """Patches: the same for the same seed, labels that turn with their picture, phantoms drawn once."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from wsiseg.datasets.augment import Augment, augment, recolour, turn
 from wsiseg.datasets.phantom import PatchDataset, PhantomSet, cached, draw, fingerprint
@@ -34,25 +29,6 @@ def test_a_patch_depends_on_seed_epoch_and_index_alone(stacks):
     other.epoch = 1
     assert not torch.equal(one[3][0], other[3][0])
     assert not torch.equal(one[3][0], one[4][0])
-
-
-def test_workers_do_not_change_an_epoch():
-    """In a process of its own: what other tests loaded and computed before is not the question here."""
-    done = subprocess.run(
-        [sys.executable, __file__], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, timeout=200
-    )
-    assert done.returncode == 0
-
-
-def compare_with_worker():
-    """Raise AssertionError where a worker reads another epoch than this process does."""
-    rows, columns = np.mgrid[:80, :100].astype(np.uint8)
-    rgb = np.stack([rows, columns, np.full_like(rows, 200)], axis=-1)
-    stacks = np.stack([rgb, rgb]), np.stack([rows + columns, rows + columns])
-    alone = list(DataLoader(dataset(stacks, Augment()), 4))
-    with_worker = list(DataLoader(dataset(stacks, Augment()), 4, num_workers=1))
-    for one, other in zip(alone, with_worker, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_patches_are_cut_from_picture_and_labels_alike(stacks):
@@ -169,7 +145,3 @@ def test_sets_that_differ_have_another_fingerprint():
     other = PhantomSet(ranges="held-out", first_seed=40, count=3, side_px=128, fine_every=2, island_every=3)
     assert fingerprint(SMALL) != fingerprint(other)
     assert fingerprint(SMALL) == fingerprint(SMALL)
-
-
-if __name__ == "__main__":
-    compare_with_worker()

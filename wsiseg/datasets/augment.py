@@ -49,7 +49,7 @@ def recolour(rgb: NDArray[np.uint8], how: Augment, rng: np.random.Generator) -> 
     shift = rng.uniform(-how.stain_shift, how.stain_shift, 3)
     channel = 1 + rng.uniform(-how.channel_scale, how.channel_scale, 3)
     gamma = float(1 + rng.uniform(-how.gamma, how.gamma))
-    # Sums written out: BLAS may round differently from process to process, and a patch may not.
+    # Summed in a fixed order, whichever BLAS there is.
     matrix = np.einsum("ij,jk->ik", hed_from_rgb * scale, rgb_from_hed) * channel * gamma
     offset = np.einsum("j,jk->k", shift, rgb_from_hed) * channel * gamma
     red, green, blue = matrix.astype(np.float32)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, cast
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -41,13 +42,18 @@ class _ByEpoch(Dataset[Loaded | WsisegError]):
             return error
 
 
-def _collate(items: list[Loaded | WsisegError]) -> Loaded | WsisegError:
+def _collate(items: list[Loaded | WsisegError]) -> tuple[NDArray[Any], ...] | WsisegError:
+    """Stack patches, as arrays: those come from a worker through a pipe.
+
+    Tensors would come through shared memory, of which containers give 64 MB, and in which, rarely, a page of
+    a batch arrived empty when many processes ran.
+    """
     read = []
     for item in items:
         if isinstance(item, WsisegError):
             return item
         read.append(item)
-    return tuple(torch.stack(parts) for parts in zip(*read, strict=True))
+    return tuple(torch.stack(parts).numpy() for parts in zip(*read, strict=True))
 
 
 def load_batches(
@@ -59,7 +65,6 @@ def load_batches(
         batch_sampler=cast(Any, _Listed(batches)),
         num_workers=workers,
         collate_fn=_collate,
-        pin_memory=pin,
         # Not fork: the libraries that read slides have threads and handles by then.
         multiprocessing_context="spawn" if workers else None,
         # The loader draws a seed for its workers; the global generator is the network's alone.
@@ -69,7 +74,8 @@ def load_batches(
     for batch in loader:
         if isinstance(batch, WsisegError):
             raise batch
-        yield batch
+        tensors = (torch.from_numpy(array) for array in batch)
+        yield tuple(tensor.pin_memory() if pin else tensor for tensor in tensors)
 
 
 class _Listed:
