@@ -49,13 +49,9 @@ def recolour(rgb: NDArray[np.uint8], how: Augment, rng: np.random.Generator) -> 
     shift = rng.uniform(-how.stain_shift, how.stain_shift, 3)
     channel = 1 + rng.uniform(-how.channel_scale, how.channel_scale, 3)
     gamma = float(1 + rng.uniform(-how.gamma, how.gamma))
-    # Summed in a fixed order, whichever BLAS there is.
-    matrix = np.einsum("ij,jk->ik", hed_from_rgb * scale, rgb_from_hed) * channel * gamma
-    offset = np.einsum("j,jk->k", shift, rgb_from_hed) * channel * gamma
-    red, green, blue = matrix.astype(np.float32)
-    optical = _DENSITY[rgb]
-    density = optical[..., :1] * red + optical[..., 1:2] * green + optical[..., 2:] * blue
-    density += offset.astype(np.float32)
+    matrix = (hed_from_rgb * scale) @ rgb_from_hed * channel * gamma
+    offset = (shift @ rgb_from_hed) * channel * gamma
+    density = _DENSITY[rgb] @ matrix.astype(np.float32) + offset.astype(np.float32)
     light = np.exp(-density) * np.float32(256) - np.float32(1)
     if how.blur_px and rng.integers(2):
         sigma = float(rng.uniform(0, how.blur_px))

@@ -96,7 +96,7 @@ class ImageSlide(SlideBase):
         return int(width), int(height)
 
     def _read_tiff_header(self) -> tuple[int, int]:
-        from wsiseg.slides.tiff_layout import read_picture_header
+        from wsiseg.slides.picture_header import read_picture_header
 
         header = read_picture_header(self._path)
         self.mpp = header.mpp

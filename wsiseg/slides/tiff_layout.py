@@ -126,7 +126,7 @@ def _layout(name: str, tiff: Any) -> TiffLayout:
         if label and label not in found:
             found.add(label)
             associated.append((label, (int(page.imagewidth), int(page.imagelength))))
-    mpp, power, warnings = _physical(tiff, first, description, aperio)
+    mpp, power, warnings = physical_size(tiff, first, description, aperio)
     if skipped:
         warnings.append(f"directories of another shape are not used as levels: {', '.join(skipped)} px")
     return TiffLayout(
@@ -216,9 +216,10 @@ def _associated_name(page: Any, aperio: bool, already: int) -> str | None:
     return "thumbnail" if already == 0 else None
 
 
-def _physical(
+def physical_size(
     tiff: Any, first: Any, description: str, aperio: bool
 ) -> tuple[tuple[float, float] | None, float | None, list[str]]:
+    """Return (x, y) um per pixel of the first page, its objective power, and warnings; None where unsaid."""
     if aperio:
         parts = [part.partition("=") for part in description.split("|")[1:]]
         fields = {key.strip(): value for key, _, value in parts}
@@ -267,43 +268,3 @@ def _positive(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if 0 < value < float("inf") else None
-
-
-@dataclass(frozen=True, slots=True)
-class PictureHeader:
-    """What an untiled TIFF says about its first picture."""
-
-    width_px: int
-    height_px: int
-    samples: int
-    mpp: tuple[float, float] | None
-
-
-def read_picture_header(path: Path) -> PictureHeader:
-    """Read the header of a TIFF that is one plain picture; SlideRefusedError where it is none of 8 bits."""
-    import tifffile
-
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages[0]
-            if page.bitspersample not in (1, 8) or page.sampleformat not in (None, 1):
-                raise SlideRefusedError(
-                    f"{path.name}: a TIFF of {page.bitspersample} bits: expected 8 per channel"
-                )
-            if page.samplesperpixel not in (1, 3, 4) or page.planarconfig != 1 or page.imagedepth != 1:
-                raise SlideRefusedError(
-                    f"{path.name}: a TIFF of {page.samplesperpixel} samples, planar configuration "
-                    f"{page.planarconfig}: expected interleaved RGB or grey"
-                )
-            if int(page.photometric) not in (1, PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR):
-                raise SlideRefusedError(
-                    f"{path.name}: a TIFF of photometric {page.photometric}: expected RGB"
-                )
-            mpp, _, _ = _physical(tiff, page, str(page.description or ""), aperio=False)
-            return PictureHeader(int(page.imagewidth), int(page.imagelength), int(page.samplesperpixel), mpp)
-    except SlideRefusedError:
-        raise
-    except Exception as error:  # a damaged header can fail anywhere in the parser
-        blame_no_input(error)
-        raise SlideRefusedError(f"{path.name}: not a readable TIFF: {one_line(error)}") from error

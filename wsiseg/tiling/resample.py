@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiseg.geometry import Region
+from wsiseg.slides.block_mean import block_mean
 
 STRIP_ROWS = 64
 """Target rows at once, so that what is in between stays in the processor's cache."""
@@ -43,7 +44,7 @@ def area_mean(
     if factor == (1.0, 1.0):
         return source
     if all(value.is_integer() for value in factor):
-        return _block_mean(source, int(factor[1]), int(factor[0]))
+        return block_mean(source, int(factor[1]), int(factor[0]))
     rows, row_weights = _taps(target.y, target.height, factor[1], source_at.y)
     columns, column_weights = _taps(target.x, target.width, factor[0], source_at.x)
     out = np.empty((*target.shape, source.shape[2]), np.uint8)
@@ -148,14 +149,3 @@ def _gathered(
     for tap in range(1, index.shape[1]):
         total += np.take(values, index[:, tap], axis=1) * weights[:, tap].reshape(1, -1, 1)
     return total
-
-
-def _block_mean(source: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
-    """Average whole blocks of rows x columns pixels in integers."""
-    height, width, channels = source.shape
-    total = np.zeros((height // rows, width // columns, channels), np.uint32)
-    for row in range(rows):
-        for column in range(columns):
-            total += source[row::rows, column::columns]
-    area = rows * columns
-    return ((total + area // 2) // area).astype(np.uint8)
