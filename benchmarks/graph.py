@@ -18,13 +18,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import openvino
 import torch
 from tables import finished, parser, report
 from torch import nn
 
 from wsiseg import load_model
-from wsiseg.inference.openvino_runtime import convert, graph_of, has_bf16
+from wsiseg.inference.openvino_runtime import convert, core, graph_of, has_bf16
 from wsiseg.inference.runtime import usable_cpus
 from wsiseg.models import Model
 from wsiseg.models.blocks import ESP
@@ -126,7 +125,7 @@ def main() -> None:
             "converted": convert(model, shape),
             "sums as one convolution": convert(rewritten(model, SumsAsConvolution), shape),
             "padded branches": convert(rewritten(model, PaddedBranches), shape),
-            "plain ONNX": openvino.Core().read_model(exported),
+            "plain ONNX": core().read_model(exported),
         }
         settings = {
             "INFERENCE_PRECISION_HINT": precision,
@@ -134,11 +133,11 @@ def main() -> None:
             "INFERENCE_NUM_THREADS": usable_cpus(),
         }
         requests = {
-            name: openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
+            name: core().compile_model(graph, "CPU", settings).create_infer_request()
             for name, graph in graphs.items()
         }
     exact = {
-        name: openvino.Core()
+        name: core()
         .compile_model(graph, "CPU", {**settings, "INFERENCE_PRECISION_HINT": "f32"})
         .create_infer_request()
         for name, graph in graphs.items()

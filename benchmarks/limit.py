@@ -18,7 +18,7 @@ from tables import finished, parser, report
 from torch.utils.flop_counter import FlopCounterMode
 
 from wsiseg import load_model
-from wsiseg.inference.openvino_runtime import graph_of, has_bf16
+from wsiseg.inference.openvino_runtime import core, graph_of, has_bf16
 from wsiseg.inference.runtime import usable_cpus
 from wsiseg.models.export import onnx_graph
 from wsiseg.run.slide_run import streams_for
@@ -59,7 +59,7 @@ def _compiled(graph, precision: str, streams: int):
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": usable_cpus(),
     }
-    return openvino.Core().compile_model(graph, "CPU", settings)
+    return core().compile_model(graph, "CPU", settings)
 
 
 def network_rate(compiled, pixels: np.ndarray, streams: int, seconds: float) -> float:
@@ -97,7 +97,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         exported = Path(scratch) / "plain.onnx"
         exported.write_bytes(onnx_graph(model, shape))
-        plain = openvino.Core().read_model(exported)
+        plain = core().read_model(exported)
     rows = []
     streams = streams_for(None)
     for precision in ("fp32", "bf16") if has_bf16() else ("fp32",):

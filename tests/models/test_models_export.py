@@ -11,6 +11,7 @@ import torch
 
 from wsiseg.class_map import ClassMap, LabelClass
 from wsiseg.errors import ModelRefusedError, UsageError
+from wsiseg.inference.openvino_runtime import core
 from wsiseg.models import Architecture, Model, build_model
 from wsiseg.models import export as export_module
 from wsiseg.models.export import export_model, exported_card
@@ -85,9 +86,7 @@ def test_onnx(model, pixels, tmp_path):
     assert exported_card(path) == model.card
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     found = session.run(["labels"], {"image": pixels})[0]
-    compiled = openvino.Core().compile_model(
-        openvino.Core().read_model(str(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
+    compiled = core().compile_model(core().read_model(str(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for labels in (found, compiled(pixels)[0]):
         assert labels.dtype == np.uint8
         assert (labels == own_labels(model, pixels)).mean() > 0.999
@@ -107,7 +106,7 @@ def test_openvino_converts_the_module_itself(espnet, pixels):
         converted = openvino.convert_model(
             Segmenter(espnet), example_input=torch.from_numpy(pixels), input=[tuple(pixels.shape)]
         )
-    compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = compiled(pixels)[0]
     assert found.dtype == np.uint8
     assert (found == own_labels(espnet, pixels)).mean() > 0.999

@@ -7,7 +7,9 @@ one in some hundreds), so this way is part of what a run record fixes.
 
 from __future__ import annotations
 
+from functools import cache
 from queue import LifoQueue
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from wsiseg.models import Model
 
 TRACE_PX = 256
+
+_making = Lock()
 
 
 class OpenVinoRuntime:
@@ -38,12 +42,10 @@ class OpenVinoRuntime:
         *,
         confidence: bool = False,
     ) -> None:
-        import openvino
-
         self.precision = precision
         self.streams = max(1, min(streams, threads))
         graph = graph_of(model, (batch, *tile_shape, 3), confidence=confidence)
-        compiled = openvino.Core().compile_model(
+        compiled = core().compile_model(
             graph,
             "CPU",
             {
@@ -104,6 +106,24 @@ def convert(model: Model, shape: tuple[int, ...], *, confidence: bool = False) -
     return graph
 
 
+def core() -> Any:
+    """Return the process's one Core, which lives until its end.
+
+    The CPU plug-in of each Core gives the thread that makes it a stack for signals, and puts back the one it
+    found when it goes. Where an older Core went before a younger one, that one is freed memory, and
+    the next Ctrl-C or ended child is a segmentation fault.
+    """
+    with _making:
+        return _core()
+
+
+@cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
 def version() -> str:
     """Return OpenVINO's version."""
     import openvino
@@ -113,6 +133,4 @@ def version() -> str:
 
 def has_bf16() -> bool:
     """Return whether the processor computes in bfloat16 itself."""
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

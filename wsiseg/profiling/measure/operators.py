@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wsiseg.inference.openvino_runtime import core
 from wsiseg.inference.runtime import Runtime, RuntimeChoice
 from wsiseg.models import Model
 from wsiseg.models.normalise import Segmenter
@@ -80,7 +81,7 @@ def _openvino(
         graph = openvino.convert_model(
             Segmenter(model).eval(), example_input=example, input=[list(image.shape)]
         )
-    compiled = openvino.Core().compile_model(
+    compiled = core().compile_model(
         graph,
         "CPU",
         {
