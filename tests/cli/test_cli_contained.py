@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,20 @@ def test_exit_codes_and_words_pass_through():
     done = run("def verb():\n    print('said')\n    sys.exit(4)")
     assert (done.returncode, done.stdout, done.stderr) == (4, "said\n", "")
     assert run("def verb():\n    pass").returncode == 0
+
+
+def test_the_end_is_tidy_though_quick():
+    done = run(
+        "def verb():\n"
+        "    import atexit, tempfile\n"
+        "    atexit.register(lambda: print('last words'))\n"
+        "    global folder; folder = tempfile.TemporaryDirectory(); print(folder.name)\n"
+        "    sys.exit(0)"
+    )
+    folder, words = done.stdout.splitlines()
+    assert (done.returncode, words) == (0, "last words")
+    assert not Path(folder).exists()
+    assert run("def verb():\n    sys.exit('in words')").returncode == 1
 
 
 def test_what_is_no_crash_is_not_called_one():

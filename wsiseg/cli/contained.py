@@ -6,6 +6,7 @@ no fork (Windows), the verb runs as it is.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import mmap
 import os
@@ -55,7 +56,7 @@ def contained(verb: Callable[[], None]) -> None:
     if child == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, told)
         _die_with(parent)
-        verb()
+        _run(verb)
         return
     code = _waited(child)
     if code >= 0:
@@ -69,6 +70,24 @@ def contained(verb: Callable[[], None]) -> None:
         )
         sys.exit(EXIT_REFUSED)
     sys.exit(128 - code)
+
+
+def _run(verb: Callable[[], None]) -> None:
+    """Run a verb and leave at once: to take torch and OpenVINO down piece by piece takes a second."""
+    code: object = None
+    try:
+        verb()
+    except SystemExit as ended:
+        code = ended.code
+    try:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        sys.exit(code)  # type: ignore[arg-type]
+    if code is None or isinstance(code, int):
+        os._exit(code or 0)
+    sys.exit(str(code))
 
 
 def _waited(child: int) -> int:

@@ -83,7 +83,7 @@ def draw_overlay(
     temporary = path.with_name(f".{path.name}.partial")
     try:
         with temporary.open("wb") as file:
-            canvas.save(file, format="PNG")
+            canvas.save(file, format="PNG", compress_level=2)  # 6 takes twice as long for 8 % less
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

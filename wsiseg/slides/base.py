@@ -15,6 +15,7 @@ from wsiseg.geometry import Region, ceil_div
 from wsiseg.shortage import blame_no_input
 from wsiseg.slides.masked import read_by_quarters
 from wsiseg.slides.slide import RGB, Level, SlideClosedError
+from wsiseg.slides.surround import fill_around
 from wsiseg.trace import NO_TRACE, NoTrace
 
 WHITE = (255, 255, 255)
@@ -39,10 +40,10 @@ class SlideBase:
 
     def read_region(self, level: int, region: Region) -> RGB:
         """See `Slide.read_region`."""
-        out, inside = self._prepare(level, region)
-        if inside.area:
-            out[inside.slices_in(region)] = self._read_inside(level, inside)
-        return out
+        inside = self._inside(level, region)
+        return self._with_background(
+            region, inside, self._read_inside(level, inside) if inside.area else None
+        )
 
     def reductions(self, level: int) -> tuple[int, ...]:
         """See `Slide.reductions`."""
@@ -52,16 +53,18 @@ class SlideBase:
         """See `Slide.read_region_masked`."""
         if by != 1 and by not in self.reductions(level):
             raise ValueError(f"{self.name}: level {level} cannot be read {by} times smaller")
-        out, inside = self._prepare(level, region, by)
-        unread = np.zeros(region.shape, dtype=np.bool_)
-        if inside.area:
-            where = inside.slices_in(region)
-            with self.trace.span("read"):
-                if by == 1:
-                    out[where], unread[where] = self._read_inside_masked(level, inside)
-                else:
-                    out[where], unread[where] = self._read_inside_reduced(level, inside, by)
-        return out, unread
+        inside = self._inside(level, region, by)
+        if not inside.area:
+            return self._with_background(region, inside, None), np.zeros(region.shape, np.bool_)
+        with self.trace.span("read"):
+            if by == 1:
+                pixels, missing = self._read_inside_masked(level, inside)
+            else:
+                pixels, missing = self._read_inside_reduced(level, inside, by)
+        if inside != region:
+            within, missing = missing, np.zeros(region.shape, np.bool_)
+            missing[inside.slices_in(region)] = within
+        return self._with_background(region, inside, pixels), missing
 
     def associated_images(self) -> Mapping[str, tuple[int, int]]:
         """See `Slide.associated_images`."""
@@ -101,7 +104,8 @@ class SlideBase:
         """Read a rectangle of the level made `by` times smaller; for backends that have `reductions`."""
         raise NotImplementedError
 
-    def _prepare(self, level: int, region: Region, by: int = 1) -> tuple[RGB, Region]:
+    def _inside(self, level: int, region: Region, by: int = 1) -> Region:
+        """Return what of a region lies in a level that is made `by` times smaller."""
         self._check_open()
         if not 0 <= level < len(self.levels):
             raise ValueError(f"{self.name}: level {level}: expected 0 to {len(self.levels) - 1}")
@@ -109,12 +113,18 @@ class SlideBase:
             raise ValueError(
                 f"{self.name}: region of {region.width} x {region.height} px: expected 0 or more"
             )
-        out = np.empty((*region.shape, 3), dtype=np.uint8)
         whole = self.levels[level]
-        inside = region.intersect(Region(0, 0, ceil_div(whole.width_px, by), ceil_div(whole.height_px, by)))
-        if inside != region:
-            out[:] = self.background
-        return out, inside
+        return region.intersect(Region(0, 0, ceil_div(whole.width_px, by), ceil_div(whole.height_px, by)))
+
+    def _with_background(self, region: Region, inside: Region, pixels: RGB | None) -> RGB:
+        """Return an array of the caller's own over `region`, with the pixels of `inside` in it."""
+        if pixels is not None and inside == region:
+            return np.require(pixels, requirements=["C", "O", "W"])  # no copy of what was made for this read
+        out = np.empty((*region.shape, 3), dtype=np.uint8)
+        if pixels is not None:
+            out[inside.slices_in(region)] = pixels
+        fill_around(out, region, inside, self.background)
+        return out
 
     def _check_open(self) -> None:
         if self._closed:

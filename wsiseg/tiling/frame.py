@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wsiseg.errors import InputRefusedError, UsageError
 from wsiseg.geometry import Region, ceil_div
 from wsiseg.slides.slide import RGB, Level, Slide
+from wsiseg.slides.surround import fill_around
 from wsiseg.tiling.resample import area_any, area_mean, source_region
 
 LEVEL_TOLERANCE = 0.005
@@ -157,11 +158,23 @@ class FrameReader:
         Returns RGB (region.height, region.width, 3) uint8, and (rows, columns) bool that marks what
         could not be decoded, or None where all could. What lies outside the slide is its background.
         """
-        rgb: RGB = np.empty((region.height, region.width, 3), np.uint8)
-        unread: NDArray[np.bool_] | None = None
         area = self.factor[0] * self.factor[1]
         columns = min(region.width, max(1, int(STRIP_SOURCE_PX / area)))
         rows = max(1, int(STRIP_SOURCE_PX / max(1.0, columns * area)))
+        if rows >= region.height and columns == region.width:
+            rgb, unread = self._read_strip(region)
+        else:
+            rgb, unread = self._read_by_strips(region, rows, columns)
+        if self.outside is not None:
+            frame = Region(0, 0, self.frame.width_px, self.frame.height_px)
+            fill_around(rgb, region, region.intersect(frame), self.outside)
+        return rgb, unread
+
+    def _read_by_strips(
+        self, region: Region, rows: int, columns: int
+    ) -> tuple[RGB, NDArray[np.bool_] | None]:
+        rgb: RGB = np.empty((*region.shape, 3), np.uint8)
+        unread: NDArray[np.bool_] | None = None
         for top in range(region.y, region.bottom, rows):
             for left in range(region.x, region.right, columns):
                 strip = Region(left, top, columns, rows).intersect(region)
@@ -171,8 +184,6 @@ class FrameReader:
                     if unread is None:
                         unread = np.zeros(region.shape, bool)
                     unread[at] = missing
-        if self.outside is not None:
-            self._fill_outside(rgb, region, self.outside)
         return rgb, unread
 
     def _read_strip(self, strip: Region) -> tuple[RGB, NDArray[np.bool_] | None]:
@@ -208,15 +219,6 @@ class FrameReader:
         source, missing = self.slide.read_region_masked(self.level, wide, self.by)
         around = np.ix_(rows - y, columns - x)
         return source[around], missing[around]
-
-    def _fill_outside(self, rgb: RGB, region: Region, colour: tuple[int, int, int]) -> None:
-        inside = region.intersect(Region(0, 0, self.frame.width_px, self.frame.height_px))
-        if inside == region:
-            return
-        rows, columns = inside.slices_in(region)
-        kept = rgb[rows, columns].copy()
-        rgb[:] = colour
-        rgb[rows, columns] = kept
 
 
 def _near(factor: float) -> float:
