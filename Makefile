@@ -65,20 +65,21 @@ model: $(STAMP)  ## Rebuild the bundled model from generated slides; trains on t
 		--page docs/model-cards/tissue8-demo.md $(if $(wildcard $(CROPS)),--crops $(CROPS))
 
 bench: $(STAMP)  ## Measure speed on the CPU, and rewrite the tables of docs/benchmarks.md (under 20 minutes)
-	$(BIN)/python benchmarks/throughput.py $(SLIDE) --megapixels 36 --repeats 2 $(RESUME)
+	$(BIN)/python benchmarks/throughput.py $(SLIDE) --megapixels 49 --repeats 2 $(RESUME)
 	$(BIN)/python benchmarks/limit.py $(RESUME)
 	$(BIN)/python benchmarks/graph.py $(RESUME)
+	$(BIN)/python benchmarks/int8.py $(AGREE) $(RESUME)
 	$(if $(READ),$(BIN)/python benchmarks/reading.py $(READ) $(RESUME),@echo "reading.py left out: name slides with READ=")
 	$(if $(AGREE),$(BIN)/python benchmarks/precision.py $(AGREE) $(RESUME),@echo "precision.py left out: name slides with AGREE=")
-	$(BIN)/python benchmarks/peers.py $(SLIDE) --megapixels 9 --environment $(PEERS) $(RESUME)
+	$(BIN)/python benchmarks/peers.py $(SLIDE) --megapixels 25 --repeats 1 --environment $(PEERS) $(RESUME)
 	$(BIN)/python benchmarks/plot.py
 
 bench-full: $(STAMP)  ## Also slides of up to 5 gigapixels, memory, larger samples; goes on where it was interrupted
 	$(MAKE) bench RESUME=--resume
 	$(BIN)/python benchmarks/scale.py $(SLIDE) --resume
 	$(BIN)/python benchmarks/memory.py $(SLIDE) --resume
-	$(BIN)/python benchmarks/throughput.py $(SLIDE) --megapixels 100 --table throughput-full --resume
-	$(BIN)/python benchmarks/peers.py $(SLIDE) --megapixels 49 --table peers-full --environment $(PEERS) --resume
+	$(BIN)/python benchmarks/throughput.py $(SLIDE) --megapixels 256 --table throughput-full --resume
+	$(BIN)/python benchmarks/peers.py $(SLIDE) --megapixels 49 --repeats 1 --table peers-full --environment $(PEERS) --resume
 	$(BIN)/python benchmarks/plot.py
 
 bench-seams: $(STAMP)  ## Measure agreement of tiled with untiled prediction

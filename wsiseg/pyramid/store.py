@@ -25,6 +25,7 @@ from wsiseg.geometry import Region, ceil_div
 from wsiseg.pyramid import metadata
 from wsiseg.pyramid.levels import level_shapes
 from wsiseg.pyramid.metadata import LABEL_NAME, NgffVersion
+from wsiseg.pyramid.plain_cells import PlainCells
 
 CHUNK_PX = 512
 IMAGE_SHARD_PX = 1024
@@ -102,6 +103,7 @@ class ResultStore:
         self.layout = layout
         root = zarr.open_group(str(path), mode="r+")
         self._arrays: dict[tuple[Kind, int], Any] = {}
+        self._plain = PlainCells()
         # To look for empty chunks takes zarr three times as long as to write: `write` knows of empty cells.
         # Where chunks are files, each that is empty would be one more.
         with zarr.config.set({"array.write_empty_chunks": layout.version == "0.5"}):
@@ -118,14 +120,21 @@ class ResultStore:
         """
         for file in self.files(kind, level, row, column):
             file.unlink()
-        if (pixels == FILL[kind]).all():
+        value = self._plain.note((kind, level, row, column), pixels)
+        if value == FILL[kind]:
             return 0
+        # A cell in one file is the same bytes wherever it stands.
+        content = None if value is None or self.layout.version != "0.5" else (kind, pixels.shape, value)
+        if content is not None and self._plain.write(content, self._shard(kind, level, row, column)):
+            return self._shard(kind, level, row, column).stat().st_size
         at = self.layout.cell(kind, level, row, column)
         rows, columns = at.slices_in(Region(0, 0, 0, 0))
         self._arrays[kind, level][(..., rows, columns)] = pixels
         written = list(self.files(kind, level, row, column))
         for file in written:
             _sync(file)
+        if content is not None:
+            self._plain.keep(content, self._shard(kind, level, row, column))
         return sum(file.stat().st_size for file in written)
 
     def read(self, kind: Kind, level: int, region: Region) -> NDArray[np.uint8]:
@@ -134,23 +143,37 @@ class ResultStore:
         pixels: NDArray[np.uint8] = self._arrays[kind, level][(..., rows, columns)]
         return pixels
 
+    def plain_value(self, kind: Kind, level: int, region: Region) -> int | None:
+        """Return the only value in the cells under a rectangle, where this process wrote them so."""
+        side = self.layout.cell_px(kind)
+        return self._plain.value_of(
+            [
+                (kind, level, row, column)
+                for row in range(region.y // side, ceil_div(region.bottom, side))
+                for column in range(region.x // side, ceil_div(region.right, side))
+            ]
+        )
+
     def files(self, kind: Kind, level: int, row: int, column: int) -> Iterator[Path]:
         """Yield the existing files of one cell. A cell that is all fill value has none."""
-        folder = self.path / self.layout.path(kind, level)
-        lead = ("0",) if kind == "image" else ()
         if self.layout.version == "0.5":
-            names = [("c", *lead, str(row), str(column))]
+            files = [self._shard(kind, level, row, column)]
         else:
+            folder = self.path / self.layout.path(kind, level) / ("0" if kind == "image" else "")
             chunks = self.layout.cell_px(kind) // CHUNK_PX
-            names = [
-                (*lead, str(row * chunks + y), str(column * chunks + x))
+            files = [
+                folder / str(row * chunks + y) / str(column * chunks + x)
                 for y in range(chunks)
                 for x in range(chunks)
             ]
-        for parts in names:
-            file = folder.joinpath(*parts)
+        for file in files:
             if file.is_file():
                 yield file
+
+    def _shard(self, kind: Kind, level: int, row: int, column: int) -> Path:
+        """Return the one file of a cell in NGFF 0.5."""
+        lead = ("0",) if kind == "image" else ()
+        return self.path.joinpath(self.layout.path(kind, level), "c", *lead, str(row), str(column))
 
     def size_of(self, task: str) -> int:
         """Return the bytes that the files of a task `kind/level/row/column` take."""

@@ -17,7 +17,7 @@ from wsiseg.exports.summary import composition, ratios, total_counts
 from wsiseg.geometry import Region, ceil_div
 from wsiseg.inference.runtime import usable_cpus
 from wsiseg.pyramid.journal import TaskLog
-from wsiseg.pyramid.levels import halve_confidence, halve_image, halve_labels
+from wsiseg.pyramid.levels import half_shape, halve_confidence, halve_image, halve_labels
 from wsiseg.pyramid.store import Kind, ResultStore, StoreLayout
 from wsiseg.slides.slide import Slide
 from wsiseg.stitching.graph import Cell, pyramid_graph
@@ -260,12 +260,21 @@ class StoreRun:
         rows, columns = layout.levels(kind)[level - 1]
         under = Region(2 * at.x, 2 * at.y, 2 * at.width, 2 * at.height).intersect(Region(0, 0, columns, rows))
         with self._trace.span("halve"):
-            finer = self.store.read(kind, level - 1, under)
             if kind == "image":
-                self._write_image(cell, halve_image(finer))
+                self._write_image(cell, self._half(kind, level - 1, under, halve_image))
                 return
-            doubt = self.store.read("confidence", level - 1, under) if layout.confidence else None
-            self._write_labels(cell, halve_labels(finer), None if doubt is None else halve_confidence(doubt))
+            labels = self._half(kind, level - 1, under, halve_labels)
+            values = None
+            if layout.confidence:
+                values = self._half("confidence", level - 1, under, halve_confidence)
+            self._write_labels(cell, labels, values)
+
+    def _half(self, kind: Kind, level: int, under: Region, halve: Callable[[Labels], Labels]) -> Labels:
+        """Return half of a rectangle of one level; what has one value keeps it, and is not read."""
+        value = self.store.plain_value(kind, level, under)
+        if value is None:
+            return halve(self.store.read(kind, level, under))
+        return np.full(((3,) if kind == "image" else ()) + half_shape(under.shape), value, np.uint8)
 
     def _write_image(self, cell: Cell, pixels: NDArray[np.uint8]) -> None:
         """Write one cell of the image (3, rows, columns)."""

@@ -83,6 +83,8 @@ def stitch_block(
     each, in their order. Order of the rules, the strongest last: network, no tissue, unread, outside of
     the region of interest.
     """
+    if inside is None and not tissue.any():
+        return _without_tissue(block, with_confidence=with_confidence)
     labels: Labels = np.full(block.shape, NO_TISSUE, np.uint8)
     values: Values | None = np.zeros(block.shape, np.uint8) if with_confidence else None
     unread = np.zeros(block.shape, bool)
@@ -113,6 +115,15 @@ def stitch_block(
         confidence=None if values is None else count_confidence(said, values[of_network].ravel()),
     )
     return StitchedBlock(labels, counts, values)
+
+
+def _without_tissue(block: Region, *, with_confidence: bool) -> StitchedBlock:
+    """Return a block of glass: of most slides most blocks."""
+    return StitchedBlock(
+        np.full(block.shape, NO_TISSUE, np.uint8),
+        BlockCounts({}, block.area, unread=0, not_analysed=0, confidence={} if with_confidence else None),
+        np.full(block.shape, confidence.NO_TISSUE, np.uint8) if with_confidence else None,
+    )
 
 
 def _apply(values: Values, rules: tuple[Mask | None, ...], marks: tuple[int, ...]) -> None:
