@@ -98,6 +98,7 @@ bench-paper: $(STAMP)  ## Measure all that the paper compares (about 15 minutes)
 
 bench-export: $(STAMP)  ## Measure each export against the prediction
 	$(BIN)/python benchmarks/export.py
+	$(if $(SLIDE),$(BIN)/python benchmarks/export.py $(SLIDE) --table export-real)
 
 faults: $(STAMP)  ## Damage slides, kill runs and feed hostile files: what becomes of it (under 30 minutes)
 	$(BIN)/python benchmarks/faults/mutate_slides.py --count 150

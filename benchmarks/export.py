@@ -1,4 +1,4 @@
-"""Time and memory of each export beside the prediction: python benchmarks/export.py [SLIDE] [-o FOLDER].
+"""Time and memory of each export beside the prediction: python benchmarks/export.py [SLIDE]
 
 A slide of `--side` px is made of the encoded tiles of a real JPEG-tiled one (repeated; a phantom slide where
 none is given) and predicted, all of it taken as tissue. Then each format is exported. Everything runs in a
@@ -8,15 +8,14 @@ machine: read the shares, not the seconds.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+
+from tables import Row, finished, parser, report
 
 from wsiseg.phantom.repeated import repeat_tiles
 from wsiseg.phantom.slide_file import write_phantom_slide
@@ -49,15 +48,15 @@ def run(*arguments: object) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Predict once, export to everything, print a table, write export.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("slide", nargs="?", type=Path, help="a JPEG-tiled TIFF or SVS")
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmark-export"))
-    parser.add_argument("--side", type=int, default=20_000, help="of the made slide, level-0 px")
-    parser.add_argument("--model", default="tissue8-demo")
-    chosen = parser.parse_args()
-    chosen.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=chosen.output) as folder:
+    """Predict once, export to everything, and report."""
+    options = parser(__doc__, "export")
+    options.add_argument("slide", nargs="?", type=Path, help="a JPEG-tiled TIFF or SVS")
+    options.add_argument("--side", type=int, default=16_000, help="of the made slide, level-0 px")
+    options.add_argument("--model", default="tissue8-demo")
+    chosen = options.parse_args()
+    if finished(chosen):
+        return
+    with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         source = chosen.slide
         if source is None:
@@ -68,33 +67,28 @@ def main() -> None:
         store = work / "made.wsiseg.ome.zarr"
         how = ["--tissue", "none", "--model", chosen.model, "-q"]
         predicted_s, predicted_gib = run("predict", slide, "-o", work, *how)
-        rows: list[dict[str, Any]] = [
-            {"what": "predict", "seconds": predicted_s, "share": 1.0, "gib": predicted_gib, "bytes": 0}
-        ]
+        rows: list[Row] = [_row("predict", predicted_s, predicted_s, predicted_gib, None)]
         for name, arguments in EXPORTS.items():
             target = work / "export.out"
             seconds, gib = run("export", store, *arguments, "-o", target, "-q")
-            rows.append(
-                {
-                    "what": name,
-                    "seconds": seconds,
-                    "share": seconds / predicted_s,
-                    "gib": gib,
-                    "bytes": target.stat().st_size,
-                }
-            )
+            rows.append(_row(name, seconds, predicted_s, gib, target.stat().st_size))
             target.unlink()
-    print("| what | seconds | share of the prediction | peak, GiB | file, MB |")
-    print("|---|---|---|---|---|")
-    for row in rows:
-        print(
-            f"| {row['what']} | {row['seconds']:.1f} | {row['share']:.3f} | {row['gib']:.2f} "
-            f"| {row['bytes'] / 1e6:.1f} |"
-        )
-    slow = [row["what"] for row in rows[1:] if row["share"] > LIMIT]
-    print(f"above {LIMIT:g} of the prediction: {', '.join(slow) or 'none'}")
-    result = {"source": source.name, "side_px": chosen.side, "rows": rows}
-    (chosen.output / "export.json").write_text(json.dumps(result, indent=2) + "\n")
+    slow = [str(row["what"]) for row in rows[1:] if float(row["share of the prediction"] or 0) > LIMIT]
+    note = (
+        f"{source.name} repeated to {chosen.side:,} x {chosen.side:,} px. "
+        f"Above {LIMIT:g} of the prediction: {'; '.join(slow) or 'none'}."
+    )
+    report(chosen, rows, note)
+
+
+def _row(what: str, seconds: float, predicted_s: float, gib: float, size: int | None) -> Row:
+    return {
+        "what": what,
+        "seconds": seconds,
+        "share of the prediction": seconds / predicted_s,
+        "peak, GiB": gib,
+        "file, MB": None if size is None else size / 1e6,
+    }
 
 
 if __name__ == "__main__":
