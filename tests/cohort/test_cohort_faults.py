@@ -21,7 +21,7 @@ from wsiseg.cohort.crew import Crew
 from wsiseg.cohort.finding import find_slides
 from wsiseg.cohort.report.index import finished
 from wsiseg.cohort.terms import settle_terms
-from wsiseg.cohort.work import LostSchedulerError, SlideTask
+from wsiseg.cohort.work import LostSchedulerError, SlideTask, scheduler_watched, workers_of
 from wsiseg.errors import UsageError
 
 pytest.importorskip("distributed")
@@ -156,6 +156,19 @@ def test_the_scheduler_dies_and_the_command_is_run_again(
     }  # fmt: skip
     assert digests_of(out) == undisturbed
     assert not list(out.glob("*/*.wsiseg-work"))
+
+
+def test_whatever_is_asked_of_a_client_without_a_scheduler_says_that_it_is_lost():
+    with cluster_elsewhere() as (workers, _), connect(workers) as client:
+        client.wait_for_workers(1, timeout=60)
+        with scheduler_watched(client):
+            assert len(workers_of(client)) == 1
+        client.close()  # what a client does by itself some time after its scheduler has died
+        for ask in (lambda: workers_of(client), lambda: client.submit(len, [1]).result(timeout=60)):
+            with pytest.raises(LostSchedulerError), scheduler_watched(client):
+                ask()
+        with pytest.raises(UsageError), scheduler_watched(client):
+            raise UsageError("of our own")
 
 
 def test_a_worker_with_other_programs_is_refused_by_name(tmp_path, slides, options_for):

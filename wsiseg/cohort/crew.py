@@ -13,7 +13,7 @@ from wsiseg.cohort.clusters import SLIDE
 from wsiseg.cohort.spread import SpreadRun
 from wsiseg.cohort.terms import settle_terms
 from wsiseg.cohort.text import one_line
-from wsiseg.cohort.work import Outcome, SlideTask, do_slide, scheduler_watched
+from wsiseg.cohort.work import Outcome, SlideTask, do_slide, scheduler_watched, workers_of
 from wsiseg.errors import UsageError
 
 TOPIC = "wsiseg"
@@ -185,12 +185,12 @@ class Crew:
             )
 
     def _workers(self) -> int:
-        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+        return len(workers_of(self._client))
 
     def _slides_at_once(self) -> dict[str, int]:
         """Return the resource that a slide takes; nothing where the workers of elsewhere declare none."""
         self._client.wait_for_workers(1)
-        known = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        known = workers_of(self._client).values()
         return {SLIDE: 1} if all(SLIDE in item.get("resources", {}) for item in known) else {}
 
 

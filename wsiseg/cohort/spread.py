@@ -9,7 +9,7 @@ from typing import Any
 
 from wsiseg.cohort.cells import Ticket, check_ticket, do_cell
 from wsiseg.cohort.terms import UnfitWorkerError
-from wsiseg.cohort.work import SlideTask, scheduler_watched
+from wsiseg.cohort.work import SlideTask, scheduler_watched, workers_of
 from wsiseg.errors import WsisegError
 from wsiseg.pyramid.gate import close_gates, open_gate
 from wsiseg.pyramid.journal import Journal
@@ -97,7 +97,7 @@ class SpreadRun(SlideRun):
 
     def _refuse_unfit(self, ticket: Ticket) -> None:
         """Send away workers that would make other bytes; each opens the slide for it, as it has to anyway."""
-        addresses = list(self._client.scheduler_info(n_workers=-1)["workers"])
+        addresses = list(workers_of(self._client))
         asked = {
             address: self._client.submit(check_ticket, ticket, workers=[address], pure=False)
             for address in addresses

@@ -41,14 +41,30 @@ def scheduler_watched(client: Any) -> Iterator[None]:
     """Raise LostSchedulerError for what fails only because a dask client has no scheduler any more."""
     try:
         yield
+    except WsisegError:
+        raise
     except CancelledError as error:  # nobody here cancels what is waited for
         raise LostSchedulerError from error
-    except OSError as error:
+    except Exception as error:
+        from distributed.client import ClosedClientError
         from distributed.comm import CommClosedError
 
-        if client.status == "running" and not isinstance(error, CommClosedError):
+        if client.status == "running" and not isinstance(error, (CommClosedError, ClosedClientError)):
             raise
         raise LostSchedulerError from error
+
+
+def workers_of(client: Any) -> Json:
+    """Return what the scheduler knows of its workers, by their addresses.
+
+    Raises CommClosedError where the client has lost it: dask then answers with nothing.
+    """
+    from distributed.comm import CommClosedError
+
+    known: Json | None = client.scheduler_info(n_workers=-1).get("workers")
+    if known is None:
+        raise CommClosedError("the scheduler is gone")
+    return known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
