@@ -7,6 +7,7 @@ unread.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 
 from wsiseg.errors import WsisegError
@@ -78,7 +79,7 @@ def _can_open() -> bool:
 
 def _has_memory() -> bool:
     try:
-        bytearray(SPARE_BYTES)
-    except MemoryError:
+        mmap.mmap(-1, SPARE_BYTES).close()  # asked for, not touched: a damaged slide asks a thousand times
+    except (MemoryError, OSError):
         return False
     return True
