@@ -14,17 +14,16 @@ from __future__ import annotations
 import copy
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from in_turn import labels_of, request_of, seconds_in_turn
 from tables import finished, parser, report
 from torch import nn
 
 from wsiseg import load_model
 from wsiseg.inference.openvino_runtime import convert, core, graph_of, has_bf16
-from wsiseg.inference.runtime import usable_cpus
 from wsiseg.models import Model
 from wsiseg.models.blocks import ESP
 from wsiseg.models.export import onnx_graph
@@ -127,29 +126,10 @@ def main() -> None:
             "padded branches": convert(rewritten(model, PaddedBranches), shape),
             "plain ONNX": core().read_model(exported),
         }
-        settings = {
-            "INFERENCE_PRECISION_HINT": precision,
-            "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": usable_cpus(),
-        }
-        requests = {
-            name: core().compile_model(graph, "CPU", settings).create_infer_request()
-            for name, graph in graphs.items()
-        }
-    exact = {
-        name: core()
-        .compile_model(graph, "CPU", {**settings, "INFERENCE_PRECISION_HINT": "f32"})
-        .create_infer_request()
-        for name, graph in graphs.items()
-    }
-    taken: dict[str, list[float]] = {name: [] for name in requests}
-    for number in range(given.calls + 1):
-        for name, request in requests.items():
-            started = time.perf_counter()
-            request.infer([pixels], share_inputs=True)
-            if number:  # the first warms up
-                taken[name].append(time.perf_counter() - started)
-    reference = _labels(exact["in use"], pixels)
+    requests = {name: request_of(graph, precision) for name, graph in graphs.items()}
+    exact = {name: request_of(graph, "f32") for name, graph in graphs.items()}
+    taken = seconds_in_turn(requests, pixels, given.calls)
+    reference = labels_of(exact["in use"], pixels)
     rows = []
     for name, values in taken.items():
         median = statistics.median(values)
@@ -158,18 +138,13 @@ def main() -> None:
                 "graph": name,
                 "MP/s": given.side**2 / 1e6 / median,
                 "against the one in use": statistics.median(taken["in use"]) / median,
-                "labels equal in fp32, %": 100 * float((_labels(exact[name], pixels) == reference).mean()),
+                "labels equal in fp32, %": 100 * float((labels_of(exact[name], pixels) == reference).mean()),
                 f"labels equal in {precision}, %": 100
-                * float((_labels(requests[name], pixels) == _labels(requests["in use"], pixels)).mean()),
+                * float((labels_of(requests[name], pixels) == labels_of(requests["in use"], pixels)).mean()),
             }
         )
     note = f"{model.card.name}, {given.side} px, medians of {given.calls} calls in turn."
     report(given, rows, note)
-
-
-def _labels(request, pixels: np.ndarray) -> np.ndarray:
-    request.infer([pixels], share_inputs=True)
-    return request.get_output_tensor(0).data.copy()
 
 
 if __name__ == "__main__":

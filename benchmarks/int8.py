@@ -9,20 +9,19 @@ offer it: docs/decisions/0020 says why.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
+from in_turn import labels_of, request_of, seconds_in_turn
 from openvino import opset13 as ops
 from tables import finished, parser, report
 
 from wsiseg import load_model
 from wsiseg.geometry import Region
 from wsiseg.inference.openvino_runtime import core, graph_of, has_bf16
-from wsiseg.inference.runtime import usable_cpus
 from wsiseg.phantom.generate import generate_phantom
 from wsiseg.slides import open_slide
 from wsiseg.tiling.frame import FrameReader, frame_at
@@ -137,23 +136,10 @@ def main() -> None:
         "8 bits": (quantised(make(), ranges, lambda number: False), half),
         "8 bits but first and last": (quantised(make(), ranges, lambda n: n == 0 or n >= last), half),
     }
-    settings = {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": usable_cpus()}
-    requests = {
-        name: core()
-        .compile_model(graph, "CPU", {**settings, "INFERENCE_PRECISION_HINT": precision})
-        .create_infer_request()
-        for name, (graph, precision) in graphs.items()
-    }
-    taken: dict[str, list[float]] = {name: [] for name in requests}
-    timed = next(iter(images.values()))
-    for number in range(given.calls + 1):
-        for name, request in requests.items():
-            started = time.perf_counter()
-            request.infer([timed], share_inputs=True)
-            if number:  # the first warms up
-                taken[name].append(time.perf_counter() - started)
+    requests = {name: request_of(graph, precision) for name, (graph, precision) in graphs.items()}
+    taken = seconds_in_turn(requests, images["a phantom"], given.calls)
     labels = {
-        (name, image): request.infer([pixels], share_inputs=True)[request.model_outputs[0]].copy()
+        (name, image): labels_of(request, pixels)
         for name, request in requests.items()
         for image, pixels in images.items()
     }

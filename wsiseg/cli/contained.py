@@ -74,7 +74,7 @@ def contained(verb: Callable[[], None]) -> None:
 
 def _run(verb: Callable[[], None]) -> None:
     """Run a verb and leave at once: to take torch and OpenVINO down piece by piece takes a second."""
-    code: object = None
+    code: str | int | None = None
     try:
         verb()
     except SystemExit as ended:
@@ -84,10 +84,10 @@ def _run(verb: Callable[[], None]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:
-        sys.exit(code)  # type: ignore[arg-type]
-    if code is None or isinstance(code, int):
-        os._exit(code or 0)
-    sys.exit(str(code))
+        sys.exit(code)
+    if isinstance(code, str):
+        sys.exit(code)
+    os._exit(code or 0)
 
 
 def _waited(child: int) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wsiseg.whole_files import appears_whole
 
 Cell = tuple[str, int, int, int]
 """Kind, level, row and column."""
@@ -45,12 +46,8 @@ class PlainCells:
         if encoded is None:
             return False
         shard.parent.mkdir(parents=True, exist_ok=True)
-        temporary = shard.with_name(f"{shard.name}.partial")
-        with temporary.open("wb") as file:
-            file.write(encoded)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(shard)
+        with appears_whole(shard) as temporary:
+            temporary.write_bytes(encoded)
         return True
 
 

@@ -263,11 +263,10 @@ class StoreRun:
             if kind == "image":
                 self._write_image(cell, self._half(kind, level - 1, under, halve_image))
                 return
-            labels = self._half(kind, level - 1, under, halve_labels)
             values = None
             if layout.confidence:
                 values = self._half("confidence", level - 1, under, halve_confidence)
-            self._write_labels(cell, labels, values)
+            self._write_labels(cell, self._half(kind, level - 1, under, halve_labels), values)
 
     def _half(self, kind: Kind, level: int, under: Region, halve: Callable[[Labels], Labels]) -> Labels:
         """Return half of a rectangle of one level; what has one value keeps it, and is not read."""
