@@ -1,7 +1,8 @@
 """Time against the slide's size: python benchmarks/scale.py [SLIDE]
 
 Slides of 0.1 to 5 gigapixels of a real slide's encoded tiles, repeated (a phantom's where none is given),
-with the same amount of tissue in each: the smallest is all tissue, the largest has it on 2 % of its area.
+with the same amount of tissue in each: the smallest is all tissue, the largest has it on 2 % of its area, and
+elsewhere a tile of the slide's own glass.
 The last two rows are one slide of `--background` gigapixels, all of it tissue and nine tenths of it
 without. Each `predict` is a process of its own, as a user starts it. The time to the first tile is that at
 which the trace sees the network first.
@@ -20,17 +21,24 @@ from PIL import Image
 from source import Source
 from tables import finished, parser, report
 
+from wsiseg.geometry import Region
+
 GIGAPIXELS = (0.1, 0.5, 1.0, 5.0)
 LIMIT_FILES = 5000
 
 
-def stripe(path: Path, share: float) -> None:
+def middle(side: int, share: float) -> Region:
+    """Return a square in the middle of another."""
+    inner = round(side * share**0.5)
+    first = (side - inner) // 2
+    return Region(first, first, inner, inner)
+
+
+def write_mask(path: Path, share: float) -> None:
     """Write a mask with a square of tissue in the middle of the slide."""
     side = 2000
-    inner = round(side * share**0.5)
     mask = np.zeros((side, side), np.uint8)
-    first = (side - inner) // 2
-    mask[first : first + inner, first : first + inner] = 255
+    mask[middle(side, share).slices_in(Region(0, 0, side, side))] = 255
     Image.fromarray(mask).save(path)
 
 
@@ -54,8 +62,8 @@ def main() -> None:
         for size, share in cases:
             side = round((size * 1e9) ** 0.5)
             mask, out = folder / "mask.png", folder / "out"
-            slide = source.repeated(side, "scale.tiff")
-            stripe(mask, share)
+            slide = source.repeated(side, "scale.tiff", middle(side, share))
+            write_mask(mask, share)
             started = time.monotonic()
             peak, seconds, summary = predict(slide, mask, out, given.model, "--trace")
             lasted = time.monotonic() - started

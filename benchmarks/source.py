@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wsiseg.geometry import Region
 from wsiseg.phantom.repeated import repeat_tiles
 from wsiseg.phantom.slide_file import write_phantom_slide
 from wsiseg.slides import open_slide
@@ -30,8 +31,8 @@ class Source:
         """Return the level-0 side of a square slide whose label map has about so many megapixels."""
         return round((label_megapixels * 1e6) ** 0.5) // 8 * 8 * self.step(label_mpp)
 
-    def repeated(self, side_px: int, name: str = "repeated.tiff") -> Path:
-        """Write a square slide of this side, and return its path."""
+    def repeated(self, side_px: int, name: str = "repeated.tiff", tissue: Region | None = None) -> Path:
+        """Write a square slide of this side, with glass outside of `tissue`, and return its path."""
         slide = self.folder / name
-        repeat_tiles(self.path, slide, side_px, side_px)
+        repeat_tiles(self.path, slide, side_px, side_px, tissue=tissue)
         return slide

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from wsiseg.class_map import NOT_ANALYSED, RESERVED_NAMES, RESERVED_RGBA, UNREAD, ClassMap
+from wsiseg.whole_files import appears_whole
 
 Json = dict[str, Any]
 
@@ -80,16 +81,12 @@ def draw_overlay(
     for number, text in enumerate(reversed([*(f"Warning: {text}" for text in warnings), notice])):
         colour = QUIET if number == 0 else ALARM
         draw.text((MARGIN_PX, canvas_size[1] - MARGIN_PX - 8 - 22 * number), text, colour, _font(15))
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        with temporary.open("wb") as file:
-            canvas.save(file, format="PNG", compress_level=2)  # 6 takes twice as long for 8 % less
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    # One filter for all rows, and quick compression: half the time of choosing for each, for the same size.
+    encoded = imagecodecs.png_encode(
+        np.asarray(canvas), level=imagecodecs.PNG.COMPRESSION.SPEED + 1, filter=imagecodecs.PNG.FILTER.UP
+    )
+    with appears_whole(path) as temporary:
+        temporary.write_bytes(encoded)
 
 
 def blend(rgb: NDArray[np.uint8], labels: NDArray[np.uint8], classes: ClassMap) -> NDArray[np.uint8]:

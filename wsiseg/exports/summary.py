@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from wsiseg.class_map import ClassMap
 from wsiseg.confidence import BINS, HIGHEST
+from wsiseg.whole_files import appears_whole
 
 Json = dict[str, Any]
 
@@ -101,18 +101,10 @@ def ratios(classes: ClassMap, pixels: Mapping[int, int]) -> dict[str, float | No
 
 
 def write_json(path: Path, content: Json) -> None:
-    """Write JSON whole or not at all. Call it with the output held: its temporary file has one name.
+    """Write JSON whole or not at all.
 
     Halves of a character, as in a file name that is no UTF-8, are written as JSON escapes.
     """
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            json.dump(content, file, indent=2, ensure_ascii=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    with appears_whole(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))

@@ -17,6 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from wsiseg.errors import InputRefusedError, UsageError
+from wsiseg.geometry import Region
 from wsiseg.whole_files import appears_whole
 
 LEVEL_FACTOR = 4
@@ -37,12 +38,15 @@ class _Unit:
     subsampling: tuple[int, int] | None
 
 
-def repeat_tiles(source: Path, destination: Path, width_px: int, height_px: int) -> None:
+def repeat_tiles(
+    source: Path, destination: Path, width_px: int, height_px: int, *, tissue: Region | None = None
+) -> None:
     """Write a BigTIFF pyramid (levels 1, 4, 16...) of the given size from the whole tiles of `source`.
 
     `source` is a JPEG-tiled TIFF or SVS with a known mpp; its whole tiles of level 0 are repeated in both
-    directions. OpenSlide and tifffile open the result, with the source's mpp. Raises InputRefusedError
-    for a source that is not such a file, UsageError for a size that cannot be written.
+    directions. Tiles whose middle lies outside of `tissue` (level-0 pixels; None: everywhere) are the
+    lightest tile instead: glass. OpenSlide and tifffile open the result, with the source's mpp. Raises
+    InputRefusedError for a source that is not such a file, UsageError for a size that cannot be written.
     """
     if not 1 <= width_px < 2**31 or not 1 <= height_px < 2**31:
         raise UsageError(
@@ -57,6 +61,7 @@ def repeat_tiles(source: Path, destination: Path, width_px: int, height_px: int)
             side = int(page.tilewidth)
             unit = _unit_of(page, source)
             pixels = page.asarray()[: unit.rows * side, : unit.columns * side]
+            glass, glass_pixels = _lightest(unit, pixels, side)
     except (tifffile.TiffFileError, OSError) as error:
         raise InputRefusedError(f"{source}: cannot be read as a TIFF: {error}") from error
 
@@ -65,12 +70,14 @@ def repeat_tiles(source: Path, destination: Path, width_px: int, height_px: int)
         factor = 1
         while True:
             level = max(1, math.ceil(width_px / factor)), max(1, math.ceil(height_px / factor))
-            writer.page(level, side, unit, mpp * factor, reduced=factor > 1)
+            writer.page(level, side, unit, mpp * factor, factor, glass, tissue)
             if max(level) <= _LEAST_LEVEL_PX:
                 break
             factor *= LEVEL_FACTOR
             pixels = _reduced(pixels, side)
             unit = _encoded(pixels, side)
+            glass_pixels = _reduced(glass_pixels, side)
+            glass = _encoded(glass_pixels, side).tiles[0]
 
 
 def _checked(tiff: tifffile.TiffFile, source: Path) -> tifffile.TiffPage:
@@ -123,6 +130,13 @@ def _unit_of(page: tifffile.TiffPage, source: Path) -> _Unit:
     )
 
 
+def _lightest(unit: _Unit, pixels: NDArray[np.uint8], side: int) -> tuple[bytes, NDArray[np.uint8]]:
+    """Return the tile whose darkest pixel is the lightest, encoded and as pixels."""
+    tiles = pixels.reshape(unit.rows, side, unit.columns, side, 3).transpose(0, 2, 1, 3, 4)
+    lightest = int(tiles.min((2, 3, 4)).argmax())
+    return unit.tiles[lightest], tiles[divmod(lightest, unit.columns)]
+
+
 def _reduced(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Return one repeat of the next level, in whole tiles: area means of the endlessly repeated `pixels`.
 
@@ -169,16 +183,30 @@ class _BigTiff:
         self._file.write(data)  # type: ignore[attr-defined]
         return at
 
-    def page(self, level: tuple[int, int], side: int, unit: _Unit, mpp: float, *, reduced: bool) -> None:
-        """Append a page of `level` (width, height) whose tiles repeat `unit`."""
-        stored = np.array([self._write(tile) for tile in unit.tiles], np.uint64)
-        sizes = np.array([len(tile) for tile in unit.tiles], np.uint64)
+    def page(
+        self,
+        level: tuple[int, int],
+        side: int,
+        unit: _Unit,
+        mpp: float,
+        factor: int,
+        glass: bytes,
+        tissue: Region | None,
+    ) -> None:
+        """Append a page of `level` (width, height) whose tiles repeat `unit`, outside of tissue `glass`."""
+        tiles = [*unit.tiles, glass]
+        stored = np.array([self._write(tile) for tile in tiles], np.uint64)
+        sizes = np.array([len(tile) for tile in tiles], np.uint64)
         columns, rows = (math.ceil(length / side) for length in level)
         index = (np.arange(rows) % unit.rows)[:, None] * unit.columns + np.arange(columns) % unit.columns
+        if tissue is not None:
+            x, y = ((np.arange(count) + 0.5) * side * factor for count in (columns, rows))
+            within = ((tissue.y <= y) & (y < tissue.bottom))[:, None] & (tissue.x <= x) & (x < tissue.right)
+            index = np.where(within, index, len(unit.tiles))
         offsets, counts = stored[index.ravel()], sizes[index.ravel()]
         per_cm = struct.pack("<II", round(1e4 / mpp * 1000), 1000)
         tags = [
-            (254, 4, 1, struct.pack("<I", int(reduced))),
+            (254, 4, 1, struct.pack("<I", int(factor > 1))),
             (256, 4, 1, struct.pack("<I", level[0])),
             (257, 4, 1, struct.pack("<I", level[1])),
             (258, 3, 3, struct.pack("<3H", 8, 8, 8)),

@@ -33,6 +33,8 @@ TISSUE_MASK = "tissue_mask"
 
 Kind = Literal["label", "image", "confidence"]
 KINDS: tuple[Kind, ...] = ("label", "image", "confidence")
+ZSTD_LEVEL = {"label": 3, "image": 1, "confidence": 3}
+"""3 takes twice as long for an image, and saves 3 % of its bytes."""
 FILL = {"label": NOT_ANALYSED, "image": 255, "confidence": confidence.NOT_ANALYSED}
 
 
@@ -266,7 +268,7 @@ def _create_array(group: Any, name: str, layout: StoreLayout, kind: Kind, level:
             dtype="uint8",
             chunks=chunks,
             shards=(*lead, side, side),
-            compressors=ZstdCodec(level=3),
+            compressors=ZstdCodec(level=ZSTD_LEVEL[kind]),
             fill_value=fill,
             dimension_names=("c", "y", "x") if kind == "image" else ("y", "x"),
         )

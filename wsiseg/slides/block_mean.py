@@ -6,16 +6,30 @@ import numpy as np
 
 from wsiseg.slides.slide import RGB
 
+STRIP_ROWS = 32
+"""Rows of means at once: their sums stay in the processor's cache."""
+
 
 def block_mean(pixels: RGB, rows: int, columns: int) -> RGB:
     """Return the mean of each `rows` x `columns` pixels, rounded half up; both divide the sides.
 
     (height, width, channels) uint8, before and after.
     """
+    height, width, channels = pixels.shape
     area = rows * columns
     room = np.uint16 if area <= 256 else np.uint32  # for the sum of a block and half of its area
-    # Rows, then columns: NumPy's own sum over two axes of small steps takes ten times as long.
-    high = sum((pixels[row::rows].astype(room) for row in range(1, rows)), pixels[::rows].astype(room))
-    total = sum((high[:, column::columns] for column in range(1, columns)), high[:, ::columns])
-    mean: RGB = ((total + area // 2) // area).astype(np.uint8)
+    mean: RGB = np.empty((height // rows, width // columns, channels), np.uint8)
+    for top in range(0, height // rows, STRIP_ROWS):
+        strip = pixels[top * rows : (top + STRIP_ROWS) * rows].reshape(-1, rows, width * channels)
+        high = strip[:, 0].astype(room)
+        for row in range(1, rows):
+            high += strip[:, row]
+        # Channel by channel, or NumPy's inner loops would be as short as a pixel: that takes four times as long.
+        for channel in range(channels):
+            total = high[:, channel :: columns * channels].copy()
+            for column in range(1, columns):
+                total += high[:, channel + column * channels :: columns * channels]
+            total += area // 2
+            total //= area
+            mean[top : top + STRIP_ROWS, :, channel] = total
     return mean

@@ -42,14 +42,17 @@ def brightfield_warning(slide: Slide) -> str | None:
     pixels = _sample(slide)
     if len(pixels) < 100:
         return None
-    bright = float(np.percentile(pixels.mean(axis=1), 90))
+    # Channel by channel: along the axis of three NumPy takes several times as long.
+    red, green, blue = (np.ascontiguousarray(pixels[:, index]) for index in range(3))
+    grey = (red.astype(np.uint16) + green + blue) / 3
+    bright = float(np.percentile(grey, 90))
     if bright < DARK_GREY:
         return (
             f"dark: nine tenths of the scanned pixels are below grey {bright:.0f}, glass is above "
             f"{DARK_GREY}: fluorescence? the networks expect brightfield H&E"
         )
-    red, green, blue = (pixels[:, index].astype(np.int16) for index in range(3))
-    coloured = np.ptp(pixels, axis=1) > COLOURED
+    highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    coloured = highest - lowest > COLOURED
     greenest = coloured & (green > red) & (green > blue)
     share = greenest.sum() / max(1, coloured.sum())
     if coloured.mean() > 0.01 and share > GREEN_SHARE:

@@ -87,7 +87,7 @@ def stitch_block(
         return _without_tissue(block, with_confidence=with_confidence)
     labels: Labels = np.full(block.shape, NO_TISSUE, np.uint8)
     values: Values | None = np.zeros(block.shape, np.uint8) if with_confidence else None
-    unread = np.zeros(block.shape, bool)
+    unread: Mask | None = None
     wanted = tissue if inside is None else tissue & inside
     tiles = [tile for tile in tiles if wanted[tile.slices_in(block)].any()]
     for tile, made in zip(tiles, segment(tiles), strict=True):
@@ -96,23 +96,25 @@ def stitch_block(
         if values is not None and made.confidence is not None:
             values[at] = made.confidence
         if made.unread is not None:
-            unread[at] = made.unread
-    rules = (~tissue, unread & tissue, None if inside is None else ~inside)
+            if unread is None:
+                unread = np.zeros(block.shape, bool)
+            unread[at] = made.unread & tissue[at]
+    rules = (None if tissue.all() else ~tissue, unread, None if inside is None else ~inside)
     _apply(labels, rules, (NO_TISSUE, UNREAD, NOT_ANALYSED))
     if values is not None:
         _apply(values, rules, (confidence.NO_TISSUE, confidence.UNREAD, confidence.NOT_ANALYSED))
-    unread &= wanted
-    spoken = wanted & ~unread
-    analysed = block.area if inside is None else int(inside.sum())
-    of_network = slice(None) if spoken.all() else spoken  # a mask copies, pixel by pixel
-    said = labels[of_network].ravel()
-    histogram = np.bincount(said, minlength=256)
+    analysed = block.area if inside is None else int(np.count_nonzero(inside))
+    no_tissue = analysed - int(np.count_nonzero(wanted))
+    pixels = count_values(labels)
+    predicted = pixels[:UNREAD].copy()
+    predicted[NO_TISSUE] -= no_tissue  # the rest is the network's background
+    spoken = wanted if unread is None else wanted & ~unread
     counts = BlockCounts(
-        predicted={int(label): int(histogram[label]) for label in np.flatnonzero(histogram)},
-        no_tissue=analysed - int(wanted.sum()),
-        unread=int(unread.sum()),
-        not_analysed=block.area - analysed,
-        confidence=None if values is None else count_confidence(said, values[of_network].ravel()),
+        predicted={int(label): int(predicted[label]) for label in np.flatnonzero(predicted)},
+        no_tissue=no_tissue,
+        unread=int(pixels[UNREAD]),
+        not_analysed=int(pixels[NOT_ANALYSED]),
+        confidence=None if values is None else count_confidence(labels[spoken], values[spoken]),
     )
     return StitchedBlock(labels, counts, values)
 
@@ -129,7 +131,18 @@ def _without_tissue(block: Region, *, with_confidence: bool) -> StitchedBlock:
 def _apply(values: Values, rules: tuple[Mask | None, ...], marks: tuple[int, ...]) -> None:
     for rule, mark in zip(rules, marks, strict=True):
         if rule is not None:
-            values[rule] = mark
+            np.copyto(values, np.uint8(mark), where=rule)
+
+
+def count_values(pixels: Labels) -> NDArray[np.int64]:
+    """Return how many pixels have each of the 256 values.
+
+    Counted in pairs of neighbours, whose 65,536 counts are then added up: a third of the time.
+    """
+    flat = np.ascontiguousarray(pixels).ravel()
+    even = flat.size // 2 * 2
+    pairs = np.bincount(flat[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+    return pairs.sum(0) + pairs.sum(1) + np.bincount(flat[even:], minlength=256)
 
 
 def count_confidence(labels: Labels, values: Values) -> dict[int, ClassConfidence]:
