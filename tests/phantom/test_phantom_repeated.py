@@ -6,6 +6,7 @@ import pytest
 import tifffile
 
 from wsiseg.errors import InputRefusedError, UsageError
+from wsiseg.geometry import Region
 from wsiseg.phantom.repeated import repeat_tiles
 
 TILE_PX = 64
@@ -102,3 +103,23 @@ def test_a_size_beyond_the_format_is_refused(source, tmp_path):
         repeat_tiles(source, tmp_path / "out.tiff", 0, 1000)
     with pytest.raises(UsageError, match="folder does not exist"):
         repeat_tiles(source, tmp_path / "none" / "out.tiff", 1000, 1000)
+
+
+def test_glass_lies_around_the_tissue_at_every_level(source, tmp_path):
+    path = tmp_path / "sparse.tiff"
+    tissue = Region(30 * TILE_PX, 20 * TILE_PX, 6 * TILE_PX, 4 * TILE_PX)
+    repeat_tiles(source, path, 6000, 5000, tissue=tissue)
+    repeat_tiles(source, tmp_path / "full.tiff", 6000, 5000)
+    with tifffile.TiffFile(path) as sparse, tifffile.TiffFile(tmp_path / "full.tiff") as full:
+        found, everywhere = sparse.pages[0].asarray(), full.pages[0].asarray()
+        inside = tissue.slices_in(Region(0, 0, 6000, 5000))
+        np.testing.assert_array_equal(found[inside], everywhere[inside])
+        with tifffile.TiffFile(source) as small:
+            tiles = small.asarray()[: 2 * TILE_PX, : 3 * TILE_PX]
+        tiles = (
+            tiles.reshape(2, TILE_PX, 3, TILE_PX, 3).transpose(0, 2, 1, 3, 4).reshape(6, TILE_PX, TILE_PX, 3)
+        )
+        glass = max(tiles, key=lambda tile: tile.min())
+        np.testing.assert_array_equal(found[:TILE_PX, :TILE_PX], glass)
+        coarse = sparse.pages[1].asarray()[:TILE_PX, :TILE_PX].reshape(-1, 3)
+        assert np.abs(coarse.mean(0) - glass.reshape(-1, 3).mean(0)).max() < 2

@@ -4,7 +4,7 @@ import numpy as np
 
 from wsiseg.geometry import Region
 from wsiseg.stitching.graph import pyramid_graph
-from wsiseg.stitching.kernel import SegmentedTile, count_confidence, stitch_block
+from wsiseg.stitching.kernel import SegmentedTile, count_confidence, count_values, stitch_block
 
 BLOCK = Region(64, 32, 40, 24)
 TILES = [Region(64, 32, 16, 24), Region(80, 32, 16, 24), Region(96, 32, 8, 24)]
@@ -59,6 +59,15 @@ def test_confidences_are_counted_in_tenths_of_their_class():
     assert counted[1].histogram == (1, 0, 0, 0, 0, 0, 0, 0, 0, 2)
     assert counted[5].histogram == (0, 0, 0, 0, 1, 1, 0, 0, 0, 0)
     assert (counted[1].total, counted[5].total) == (512, 255)
+
+
+def test_values_are_counted_whatever_the_size():
+    random = np.random.default_rng(0)
+    for shape in ((1, 1), (3, 5), (64, 64), (0, 4)):
+        pixels = random.integers(0, 256, shape).astype(np.uint8)
+        np.testing.assert_array_equal(count_values(pixels), np.bincount(pixels.ravel(), minlength=256))
+    wide = random.integers(0, 256, (9, 20)).astype(np.uint8)[:, 3:16]
+    np.testing.assert_array_equal(count_values(wide), np.bincount(wide.ravel(), minlength=256))
 
 
 def test_tiles_without_wanted_pixels_are_never_segmented():

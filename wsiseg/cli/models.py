@@ -90,7 +90,7 @@ def show(model: Name, as_json: Json = False) -> None:
 @app.command(epilog="Example: wsiseg models verify my-model.safetensors")
 def verify(model: Name, as_json: Json = False) -> None:
     """Check a model file whole: SHA-256, shapes, values, and that its network can be built."""
-    from wsiseg.models.checkpoint import load_model
+    from wsiseg.models.model import load_model
     from wsiseg.models.network import count_parameters
 
     loaded = load_model(model)
@@ -181,8 +181,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a model as ONNX or TorchScript: uint8 RGB pixels in, uint8 class ids out, the card inside."""
-    from wsiseg.models.checkpoint import load_model
     from wsiseg.models.export import export_model
+    from wsiseg.models.model import load_model
 
     _check_output(output, Path(model), overwrite)
     loaded = load_model(model)
@@ -230,14 +230,14 @@ def field(
     as_json: Json = False,
 ) -> None:
     """Measure how far a model looks, and say which halo that asks for."""
-    from wsiseg.models.checkpoint import load_model
     from wsiseg.models.field import HALO_SHARE, describe_cost, measure_field
+    from wsiseg.models.model import load_model
 
     loaded = load_model(model)
     found = measure_field(
         loaded, image=None if image is None else _read_picture(image), window_px=window, repeats=repeats
     )
-    halo = found.suggested_halo_px(loaded.network.input_multiple)
+    halo = found.suggested_halo_px(loaded.input_multiple)
     if as_json:
         _print_json(
             {

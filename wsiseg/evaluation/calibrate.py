@@ -15,7 +15,8 @@ from wsiseg.evaluation.labelled_logits import LabelledPixels, count_confidence
 from wsiseg.evaluation.reliability import BINS, Reliability
 from wsiseg.evaluation.temperature import Fit, PixelSample, fit_temperature
 from wsiseg.models.card import ModelCard
-from wsiseg.models.checkpoint import Model, save_model
+from wsiseg.models.checkpoint import save_model
+from wsiseg.models.model import Model
 
 Json = dict[str, Any]
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsiseg.geometry import Region
-from wsiseg.models.checkpoint import Model
-from wsiseg.models.normalise import Segmenter, shrink_of
+from wsiseg.models.card import shrink_of
+from wsiseg.models.model import Model
+from wsiseg.models.normalise import Segmenter
 from wsiseg.slides.slide import Slide
 from wsiseg.tiling.frame import Frame, FrameReader
 from wsiseg.tiling.grid import TileGrid
@@ -65,7 +66,7 @@ class TiledLogits:
         self.factor = frame.factor_l0 if upsampled else (1.0, 1.0)
         """(x, y) pixels of the result per pixel of the frame."""
         self.reader = FrameReader(slide, frame, slide.background)
-        phase = model.network.input_multiple * shrink_of(model.card)
+        phase = model.input_multiple * shrink_of(model.card)
         self.grid = TileGrid.fit(
             frame.width_px,
             frame.height_px,

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from wsiseg.class_map import ClassMap
 from wsiseg.errors import InputRefusedError, UsageError
-from wsiseg.models.card import ModelCard
-from wsiseg.models.checkpoint import Model
-from wsiseg.models.normalise import Segmenter, shrink_of
+from wsiseg.models.card import ModelCard, shrink_of
+from wsiseg.models.model import Model
+from wsiseg.models.normalise import Segmenter
 
 
 def choose_device(name: str) -> torch.device:
@@ -33,7 +33,7 @@ class PicturePredictor:
     def __init__(self, model: Model, device: torch.device) -> None:
         self.card = model.card
         self.device = device
-        self.multiple = model.network.input_multiple * shrink_of(model.card)
+        self.multiple = model.input_multiple * shrink_of(model.card)
         self.segmenter = Segmenter(model).to(device).eval()
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:

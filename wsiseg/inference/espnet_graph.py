@@ -16,6 +16,7 @@ What it gives equals what the module gives but for the order of sums; the tests 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from openvino import opset13 as ops
 from wsiseg.confidence import HIGHEST, LOWEST
 from wsiseg.inference.graph_parts import (
     Array,
-    array,
+    Part,
     constant,
     convolution,
     doubled,
@@ -36,13 +37,11 @@ from wsiseg.inference.graph_parts import (
     placed,
     prelu,
     scaled,
-    weight_from,
-    weight_of,
     weighted,
+    widened,
 )
-from wsiseg.models.blocks import ESP
-from wsiseg.models.espnet import ESPNet
-from wsiseg.models.normalise import shrink_of
+from wsiseg.models.card import shrink_of
+from wsiseg.models.espnet_layout import STRIDED_K
 
 if TYPE_CHECKING:
     from wsiseg.models import Model
@@ -57,12 +56,13 @@ WIDEST_SUM = 64
 
 def can_write(model: Model) -> bool:
     """Return whether `espnet_graph` knows this network."""
-    network = model.network
-    if not isinstance(network, ESPNet) or network.num_classes > MOST_CLASSES or shrink_of(model.card) > 1:
-        return False
-    encoder = network.encoder
-    blocks = [encoder.down2, *encoder.level2, encoder.down3, *encoder.level3]
-    return all(isinstance(block, ESP) for block in blocks)
+    layout = model.layout
+    return (
+        layout is not None
+        and layout.is_all_esp
+        and layout.num_classes <= MOST_CLASSES
+        and shrink_of(model.card) == 1
+    )
 
 
 def espnet_graph(model: Model, shape: tuple[int, ...], *, confidence: bool = False) -> Any:
@@ -70,70 +70,73 @@ def espnet_graph(model: Model, shape: tuple[int, ...], *, confidence: bool = Fal
 
     As `wsiseg.models.normalise.Segmenter`, whose description holds here too. Only for what `can_write`.
     """
+    layout = model.layout
+    if layout is None:
+        raise ValueError(f"{model.card.name} is no ESPNet")
     image = ops.parameter(list(shape), np.uint8, name="image")
-    network: Any = model.network
-    encoder = network.encoder
-    raw, stem = _stem(model, image)
+    network = Part(model.tensors())
+    encoder = network / "encoder"
+    chosen = layout.options
+    module = Fusion(k=chosen.k, residual=chosen.residual, hff=chosen.hff, dilated=chosen.dilated)
+    strided = Fusion(hff=chosen.hff, dilated=chosen.dilated)
+    raw, stem = _stem(model, encoder, image)
 
     # The second halving of the image rides on the reduction of down2, behind its own channels.
-    reduce = weight_of(encoder.down2.reduce)
+    reduce = (encoder / "down2" / "reduce").weight
     narrow = reduce.shape[0]
     weight = np.zeros((filled(narrow + 3), STEM, 3, 3))
     weight[:narrow, :19] = reduce
     weight[narrow : narrow + 3, 19:22] = np.eye(3)[:, :, None, None] / 9
-    reduced = convolution(stem, weight, encoder.down2.reduce)
-    down2 = _branches(encoder.down2, reduced)
+    reduced = convolution(stem, weight, stride=2)
+    down2 = _branches(strided, encoder / "down2", reduced)
     level2 = down2
-    for block in encoder.level2:
-        level2 = _esp(block, level2)
+    for index in range(chosen.alpha2):
+        level2 = _esp(module, encoder / "level2" / index, level2)
     # Channels of the map: level 2, down2, and `reduced`, of which only the image counts.
-    wide = 2 * encoder.down2.norm.bn.num_features
+    wide = 2 * int(down2.get_output_shape(0)[1])
     used = [*range(wide), *range(wide + narrow, wide + narrow + 3)]
     total = wide + weight.shape[0]
-    scale, shift, slope = (placed(part, used, total) for part in norm_act(encoder.norm2))
+    scale, shift, slope = (placed(part, used, total) for part in norm_act(encoder / "norm2"))
     out2 = scaled(ops.concat([level2, down2, reduced], 1), scale, shift, slope)
 
-    down3 = _branches(
-        encoder.down3, convolution(out2, weight_from(encoder.down3.reduce, used, total), encoder.down3.reduce)
-    )
+    reduce = widened((encoder / "down3" / "reduce").weight, used, total)
+    down3 = _branches(strided, encoder / "down3", convolution(out2, reduce, stride=2))
     level3 = down3
-    for block in encoder.level3:
-        level3 = _esp(block, level3)
-    out3 = scaled(ops.concat([down3, level3], 1), *norm_act(encoder.norm3))
+    for index in range(chosen.alpha3):
+        level3 = _esp(module, encoder / "level3" / index, level3)
+    out3 = scaled(ops.concat([down3, level3], 1), *norm_act(encoder / "norm3"))
 
-    scale, shift = fold(network.norm3)
-    up = array(network.up3.weight)  # (in, out, 2, 2)
-    classifier = weight_of(encoder.classifier)[:, :, 0, 0] * scale[:, None]
+    scale, shift = fold(network / "norm3")
+    up = (network / "up3").weight  # (in, out, 2, 2)
+    classifier = (encoder / "classifier").weight[:, :, 0, 0] * scale[:, None]
     deep = doubled(
         out3, np.einsum("ck,cohw->kohw", classifier, up), np.einsum("c,cohw->hwo", shift, up).ravel()
     )
-    merged = ops.concat(
-        [convolution(out2, weight_from(network.reduce2, used, total), network.reduce2), deep], 1
-    )
-    merged = _esp(network.merge2[1], scaled(merged, *norm_act(network.merge2[0])))
+    merged = ops.concat([convolution(out2, widened((network / "reduce2").weight, used, total)), deep], 1)
+    merged = _esp(Fusion(), network / "merge2" / 1, scaled(merged, *norm_act(network / "merge2" / 0)))
 
-    scale, shift, slope = norm_act(network.up2[1])
-    up = array(network.up2[0].weight) * scale[:, None, None]
+    scale, shift, slope = norm_act(network / "up2" / 1)
+    up = (network / "up2" / 0).weight * scale[:, None, None]
     fine = doubled(merged, up, np.tile(shift, 4), np.tile(slope, 4))
-    scale, shift, slope = norm_act(network.merge1.norm)
-    merge1 = weight_of(network.merge1.conv)
-    weight = np.zeros((merge1.shape[0], network.num_classes + STEM, 3, 3))
+    scale, shift, slope = norm_act(network / "merge1" / "norm")
+    merge1 = (network / "merge1" / "conv").weight
+    weight = np.zeros((merge1.shape[0], layout.num_classes + STEM, 3, 3))
     weight[:, : merge1.shape[1]] = merge1 * scale[:, None, None, None]
-    shallow = raw if network.decoder == "v1" else stem
-    last = convolution(ops.concat([fine, shallow], 1), weight, network.merge1.conv)
+    shallow = raw if layout.decoder == "v1" else stem
+    last = convolution(ops.concat([fine, shallow], 1), weight)
     last = prelu(ops.add(last, per_channel(shift)), slope)
-    return openvino.Model(_head(model, last, shape, confidence), [image], model.card.name)
+    up = (network / "up1").weight
+    return openvino.Model(_head(model, last, up, shape, confidence), [image], model.card.name)
 
 
-def _stem(model: Model, image: Any) -> tuple[Any, Any]:
+def _stem(model: Model, encoder: Part, image: Any) -> tuple[Any, Any]:
     """Return the first map (N, STEM, H/2, W/2) before and after the second normalisation and activation.
 
     Before it, the image's channels are sums of nine pixels; after it means, three of them normalised.
     """
     card = model.card
-    encoder: Any = model.network.encoder
     mean, std = np.array(card.mean, np.float64), np.array(card.std, np.float64) * card.divide_by
-    first, act = weight_of(encoder.level1.conv), norm_act(encoder.level1.norm)
+    first, act = (encoder / "level1" / "conv").weight, norm_act(encoder / "level1" / "norm")
     weight = np.zeros((STEM, 3, 3, 3))
     weight[:16] = first * act[0][:, None, None, None]
     weight[16:19] = weight[19:22] = np.eye(3)[:, :, None, None]
@@ -142,43 +145,51 @@ def _stem(model: Model, image: Any) -> tuple[Any, Any]:
     pixels = ops.multiply(ops.convert(image, "f32"), constant((1 / std).reshape(1, 1, 1, 3)))
     pixels = ops.add(pixels, constant((-mean / std).reshape(1, 1, 1, 3)))
     pixels = ops.transpose(pixels, ops.constant(np.array([0, 3, 1, 2])))
-    level1 = ops.add(
-        convolution(pixels, weight, encoder.level1.conv), per_channel(placed(act[1], range(16), STEM))
-    )
+    level1 = ops.add(convolution(pixels, weight, stride=2), per_channel(placed(act[1], range(16), STEM)))
     raw = prelu(level1, placed(act[2], range(16), STEM, 1.0))
-    scale, shift, slope = norm_act(encoder.norm1)
+    scale, shift, slope = norm_act(encoder / "norm1")
     scale[16:] /= 9
     scale = np.concatenate([scale, np.full(3, 1 / 9)])
     scale = placed(scale, range(22), STEM)
     return raw, scaled(raw, scale, placed(shift, range(19), STEM), placed(slope, range(19), STEM, 1.0))
 
 
-def _esp(block: ESP, x: Any) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fusion:
+    """How an ESP spreads and fuses."""
+
+    k: int = STRIDED_K
+    residual: bool = False
+    hff: bool = True
+    dilated: bool = True
+
+
+def _esp(fusion: Fusion, block: Part, x: Any) -> Any:
     """Return what an ESP makes of a map."""
-    return _branches(block, convolution(x, weight_of(block.reduce), block.reduce), x)
+    return _branches(fusion, block, convolution(x, (block / "reduce").weight), x)
 
 
-def _branches(block: ESP, reduced: Any, x: Any = None) -> Any:
+def _branches(fusion: Fusion, block: Part, reduced: Any, x: Any = None) -> Any:
     """Return what an ESP makes of its reduced map, in which more channels may follow its own."""
     width = int(reduced.get_output_shape(0)[1])
-    branches: Any = block.branches
-    parts = []
-    for branch in branches:
-        weight = weight_of(branch)
-        parts.append(convolution(reduced, weight_from(branch, range(weight.shape[1]), width), branch))
-    widths = [branch.out_channels for branch in branches]
-    if block.hff and sum(widths) <= WIDEST_SUM:
+    parts, widths = [], []
+    for index in range(fusion.k):
+        weight = (block / "branches" / index).weight
+        weight = widened(weight, range(weight.shape[1]), width)
+        parts.append(convolution(reduced, weight, dilation=2**index if fusion.dilated else 1))
+        widths.append(len(weight))
+    if fusion.hff and sum(widths) <= WIDEST_SUM:
         merged = ops.convolution(
             ops.concat(parts, 1), constant(_sums(widths)), [1, 1], [0, 0], [0, 0], [1, 1]
         )
     else:
-        if block.hff:
+        if fusion.hff:
             for index in range(2, len(parts)):
                 parts[index] = ops.add(parts[index - 1], parts[index])
         merged = ops.concat(parts, 1)
-    if block.residual:
+    if fusion.residual:
         merged = ops.add(merged, x)
-    return scaled(merged, *norm_act(block.norm))
+    return scaled(merged, *norm_act(block / "norm"))
 
 
 def _sums(widths: list[int]) -> Array:
@@ -192,11 +203,9 @@ def _sums(widths: list[int]) -> Array:
     return weight
 
 
-def _head(model: Model, last: Any, shape: tuple[int, ...], confidence: bool) -> list[Any]:
+def _head(model: Model, last: Any, up: Array, shape: tuple[int, ...], confidence: bool) -> list[Any]:
     """Return ids, and confidences, of the last up-sampling of a map (N, C, H/2, W/2)."""
     batch, rows, columns, _ = shape
-    network: Any = model.network
-    up = array(network.up1.weight)
     classes = [(index, item.id) for index, item in enumerate(model.card.classes) if item.predicted]
     planes = ops.reshape(last, ops.constant(np.array([batch, len(up), rows * columns // 4])), False)
     channels = ops.split(planes, ops.constant(np.int64(1)), len(up)).outputs()

@@ -1,21 +1,46 @@
-"""Parts of an OpenVINO graph, made of torch modules. Maps are (N, C, H, W)."""
+"""Parts of an OpenVINO graph, made of a network's tensors. Maps are (N, C, H, W)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from openvino import opset13 as ops
-from torch import nn
 
-from wsiseg.models.blocks import BNAct
+from wsiseg.models.espnet_layout import BN_EPS
 
 VECTOR = 16
 """Channels that are computed together; a map of 131 is slower than one of 144."""
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The tensors of a module, by their names in it."""
+
+    tensors: Mapping[str, NDArray[np.generic]]
+    """Of the whole network."""
+    prefix: str = ""
+
+    def __truediv__(self, name: str | int) -> Part:
+        """Return a module in this one."""
+        return Part(self.tensors, f"{self.prefix}{name}.")
+
+    def __contains__(self, name: str) -> bool:
+        return f"{self.prefix}{name}" in self.tensors
+
+    def __getitem__(self, name: str) -> Array:
+        """Return a tensor in double precision: what is folded is rounded once."""
+        return np.asarray(self.tensors[f"{self.prefix}{name}"], np.float64)
+
+    @property
+    def weight(self) -> Array:
+        """The tensor of that name."""
+        return self["weight"]
 
 
 def weighted(channels: list[Any], weights: Array) -> Any:
@@ -35,10 +60,10 @@ def doubled(x: Any, weight: Array, shift: Array, slope: Array | None = None) -> 
     return ops.depth_to_space(made if slope is None else prelu(made, slope), "blocks_first", 2)
 
 
-def convolution(x: Any, weight: Array, module: nn.Conv2d) -> Any:
-    """Return the convolution of a module, with other weights."""
-    padding = [int(side) for side in module.padding]
-    return ops.convolution(x, constant(weight), list(module.stride), padding, padding, list(module.dilation))
+def convolution(x: Any, weight: Array, *, stride: int = 1, dilation: int = 1) -> Any:
+    """Return a convolution that keeps the size (divided by the stride)."""
+    sides = [dilation * (kernel - 1) // 2 for kernel in weight.shape[2:]]
+    return ops.convolution(x, constant(weight), [stride] * 2, sides, sides, [dilation] * 2)
 
 
 def scaled(x: Any, scale: Array, shift: Array, slope: Array) -> Any:
@@ -51,22 +76,20 @@ def prelu(x: Any, slope: Array) -> Any:
     return ops.prelu(x, constant(slope))
 
 
-def norm_act(module: BNAct) -> tuple[Array, Array, Array]:
+def norm_act(part: Part) -> tuple[Array, Array, Array]:
     """Return scale, shift and slope of a normalisation and its activation."""
-    scale, shift = fold(module.bn)
-    slope = array(module.act.weight) if isinstance(module.act, nn.PReLU) else np.zeros_like(scale)
-    return scale, shift, slope
+    scale, shift = fold(part / "bn")
+    return scale, shift, part["act.weight"] if "act.weight" in part else np.zeros_like(scale)
 
 
-def fold(norm: nn.BatchNorm2d) -> tuple[Array, Array]:
+def fold(norm: Part) -> tuple[Array, Array]:
     """Return scale and shift of a normalisation in evaluation mode."""
-    scale = array(norm.weight) / np.sqrt(array(norm.running_var) + norm.eps)
-    return scale, array(norm.bias) - array(norm.running_mean) * scale
+    scale = norm.weight / np.sqrt(norm["running_var"] + BN_EPS)
+    return scale, norm["bias"] - norm["running_mean"] * scale
 
 
-def weight_from(module: nn.Conv2d, used: Sequence[int], total: int) -> Array:
+def widened(weight: Array, used: Sequence[int], total: int) -> Array:
     """Return a convolution's weights for a map of `total` channels, of which it takes those `used`."""
-    weight = weight_of(module)
     made = np.zeros((weight.shape[0], total, *weight.shape[2:]))
     made[:, list(used)] = weight
     return made
@@ -92,13 +115,3 @@ def per_channel(values: Array) -> Any:
 def constant(values: Array) -> Any:
     """Return a constant in fp32."""
     return ops.constant(np.ascontiguousarray(values, np.float32))
-
-
-def weight_of(module: Any) -> Array:
-    """Return the weights of a module."""
-    return array(module.weight)
-
-
-def array(tensor: Any) -> Array:
-    """Return a tensor in double precision: what is folded is rounded once."""
-    return np.asarray(tensor.detach().cpu().numpy(), np.float64)

@@ -84,12 +84,13 @@ def convert(model: Model, shape: tuple[int, ...], *, confidence: bool = False) -
     import openvino
     import torch
 
-    from wsiseg.models.normalise import Segmenter, shrink_of
+    from wsiseg.models.card import shrink_of
+    from wsiseg.models.normalise import Segmenter
     from wsiseg.models.quiet import quiet_torchscript
 
     segmenter = Segmenter(model, confidence=confidence).eval()
     # Tracing runs the module once: on a small picture, or its activations would be the run's peak memory.
-    step = model.network.input_multiple * shrink_of(model.card)
+    step = model.input_multiple * shrink_of(model.card)
     small = (1, *(min(side, TRACE_PX // step * step or side) for side in shape[1:3]), 3)
     if getattr(model.network, "graph_has_sizes", False):
         small = (1, *shape[1:])

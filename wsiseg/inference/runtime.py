@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import ctypes
 import os
 import threading
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -173,7 +174,7 @@ class RuntimeKeeper:
         confidence: bool,
     ) -> Runtime:
         """Return the runtime for all this, built where the kept one is another."""
-        key = (choice, model_digest(model), tile_shape, streams, confidence, usable_cpus())
+        key = (choice, model.digest(), tile_shape, streams, confidence, usable_cpus())
         with self._lock:
             if self._runtime is None or self._key != key:
                 self._key = self._runtime = None  # before the next is built: both need memory
@@ -188,14 +189,6 @@ KEEPER = RuntimeKeeper()
 """Of this process."""
 
 
-def model_digest(model: Model) -> str:
-    """Return the SHA-256 of a model as it is now: its card, its modules, and every tensor."""
-    digest = hashlib.sha256(f"{model.card.model_dump_json()}{model.network!r}".encode())
-    for name, tensor in sorted(model.network.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def usable_cpus() -> int:
     """Return how many CPUs this process may use; CPUS_VARIABLE in the environment gives it fewer."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -204,9 +197,23 @@ def usable_cpus() -> int:
 
 
 def _cuda() -> bool:
+    """Return whether torch sees a GPU; it is asked, which takes a second, where there is a driver."""
+    if not _has_gpu_driver():
+        return False
     import torch
 
     return bool(torch.cuda.is_available())
+
+
+def _has_gpu_driver() -> bool:
+    """Return whether there is CUDA's driver, or AMD's, which torch calls by the same name."""
+    if Path("/dev/kfd").exists():
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _torch_bf16() -> bool:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wsiseg.models.build import MODELS, build_model
     from wsiseg.models.card import Architecture, ModelCard
-    from wsiseg.models.checkpoint import Model, load_model, save_model
+    from wsiseg.models.checkpoint import save_model
     from wsiseg.models.files import DEFAULT_MODEL, list_models, read_card
+    from wsiseg.models.model import Model, load_model
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -35,8 +36,8 @@ _HOMES = {
     "read_card": "files",
     "MODELS": "build",
     "build_model": "build",
-    "Model": "checkpoint",
-    "load_model": "checkpoint",
+    "Model": "model",
+    "load_model": "model",
     "save_model": "checkpoint",
 }
 

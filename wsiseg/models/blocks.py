@@ -5,13 +5,10 @@ No convolution has a bias; batch normalisation has eps 1e-3.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
-Activation = Literal["prelu", "relu"]
-BN_EPS = 1e-3
+from wsiseg.models.espnet_layout import BN_EPS, Activation, branch_widths
 
 
 def activation(kind: Activation, channels: int) -> nn.Module:
@@ -93,11 +90,10 @@ class ESP(nn.Module):
     ) -> None:
         super().__init__()
         narrow = out_channels // k
-        first = out_channels - (k - 1) * narrow
         self.reduce = conv(in_channels, narrow, 3 if stride == 2 else reduce_kernel, stride=stride)
         self.branches = nn.ModuleList(
-            conv(narrow, first if index == 0 else narrow, 3, dilation=2**index if dilated else 1)
-            for index in range(k)
+            conv(narrow, width, 3, dilation=2**index if dilated else 1)
+            for index, width in enumerate(branch_widths(out_channels, k))
         )
         self.norm = BNAct(out_channels, act)
         self.hff = hff

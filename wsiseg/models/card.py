@@ -161,6 +161,19 @@ def parse_card(text: str | bytes, where: str) -> ModelCard:
         raise ModelRefusedError(f"{where}: its card is wrong at {plain(key)}: {plain(message)}") from error
 
 
+def shrink_of(card: ModelCard) -> int:
+    """Return the whole factor by which an image is sub-sampled for the network; 1 for slides.
+
+    Raises ModelRefusedError for an `input_scale` that is not 1 / a whole number.
+    """
+    shrink = round(1 / (card.input_scale or 1.0))
+    if abs(shrink * (card.input_scale or 1.0) - 1) > 1e-6:
+        raise ModelRefusedError(
+            f"model {card.name}: input_scale is {card.input_scale}; expected 1 / a whole number, such as 0.5"
+        )
+    return shrink
+
+
 def plain(text: str, limit: int = 300) -> str:
     """Return text from a file as one printable line: a hostile one must not steer the terminal."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in text[: limit + 1])

@@ -1,8 +1,7 @@
-"""Weights in and out: a network and its card in one safetensors file."""
+"""Weights in and out of networks: a network and its card in one safetensors file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
@@ -12,8 +11,9 @@ from torch import Tensor, nn
 
 from wsiseg.errors import ModelRefusedError, UsageError
 from wsiseg.models.build import build_model
-from wsiseg.models.card import ModelCard, plain
-from wsiseg.models.files import CARD_KEY, digest, find_model, parse_header, read_verified
+from wsiseg.models.card import ModelCard
+from wsiseg.models.files import CARD_KEY, digest, parse_header
+from wsiseg.models.model import Kind, Tensors, cannot_be_built, check_finite, check_fit
 from wsiseg.models.network import SegmentationNetwork
 from wsiseg.whole_files import appears_whole
 
@@ -21,23 +21,8 @@ _COUNTER = "num_batches_tracked"
 """BatchNorm's counter: used by no network here, so it is not stored."""
 
 
-@dataclass(frozen=True)
-class Model:
-    """A network that is ready to be used, and its card."""
-
-    network: SegmentationNetwork
-    """In evaluation mode: normalised float32 (N, 3, H, W) -> logits."""
-    card: ModelCard
-
-
-def load_model(name_or_path: str | Path) -> Model:
-    """Load a bundled model by name, or a file by path, on the CPU in float32.
-
-    The SHA-256, the names, shapes and dtypes of all tensors and their being finite are checked.
-    Raises ModelRefusedError, in one line, for whatever does not fit.
-    """
-    where = find_model(name_or_path).name
-    card, data = read_verified(name_or_path)
+def load_network(card: ModelCard, data: bytes, where: str) -> SegmentationNetwork:
+    """Return the network of a card, filled from the bytes of its file; in evaluation mode."""
     try:
         tensors = safetensors.torch.load(data)
     except SafetensorError as error:
@@ -46,7 +31,15 @@ def load_model(name_or_path: str | Path) -> Model:
         ) from error
     network = network_of(card, where)
     load_tensors(network, tensors, where)
-    return Model(network.eval(), card)
+    return network.eval()
+
+
+def filled_network(card: ModelCard, tensors: Tensors, where: str) -> SegmentationNetwork:
+    """Return the network of a card, filled with arrays; in evaluation mode."""
+    with torch.inference_mode(False):  # whoever asks first: what is built in it can never be trained
+        network = network_of(card, where)
+        load_tensors(network, {name: torch.tensor(array) for name, array in tensors.items()}, where)
+    return network.eval()
 
 
 def network_of(card: ModelCard, where: str) -> SegmentationNetwork:
@@ -57,36 +50,25 @@ def network_of(card: ModelCard, where: str) -> SegmentationNetwork:
                 card.architecture.name, num_classes=card.architecture.num_classes, **card.architecture.options
             )
     except UsageError as error:
-        raise ModelRefusedError(
-            f"{where}: its card asks for a network that cannot be built: {error}"
-        ) from error
+        raise cannot_be_built(where, error) from error
 
 
 def load_tensors(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
     """Fill the network; every tensor must fit and none be missing. Raises ModelRefusedError."""
     wanted = stored_tensors(network)
-    for what, names in (
-        ("misses", wanted.keys() - tensors.keys()),
-        ("has unknown", tensors.keys() - wanted.keys()),
-    ):
-        if names:
-            shown = ", ".join(plain(name, 80) for name in sorted(names)[:3]) + (
-                f" and {len(names) - 3} more" if len(names) > 3 else ""
-            )
-            raise ModelRefusedError(f"{where}: {what} tensors for its network: {shown}")
+    check_fit(_kinds(tensors), _kinds(wanted), where)
     for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
-            raise ModelRefusedError(
-                f"{where}: tensor {name} is {tensor.dtype} {tuple(tensor.shape)}: "
-                f"expected {wanted[name].dtype} {tuple(wanted[name].shape)}"
-            )
-        if not bool(torch.isfinite(tensor).all()):
-            raise ModelRefusedError(
-                f"{where}: tensor {name} has values that are not finite: the weights are unusable"
-            )
+        check_finite(name, bool(torch.isfinite(tensor).all()), where)
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(tensors[name])
+
+
+def _kinds(tensors: dict[str, Tensor]) -> dict[str, Kind]:
+    return {
+        name: (str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+        for name, tensor in tensors.items()
+    }
 
 
 def stored_tensors(network: nn.Module) -> dict[str, Tensor]:

@@ -3,46 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from wsiseg.models.blocks import ESP, Activation, BNAct, ConvBNAct, ImagePyramid, conv
+from wsiseg.models.blocks import ESP, BNAct, ConvBNAct, ImagePyramid, conv
+from wsiseg.models.espnet_layout import BN_EPS, STRIDED_K, EncoderOptions, ESPNetLayout, Variant
 from wsiseg.models.network import SegmentationNetwork
 from wsiseg.models.swapped import SWAPPED
-
-Variant = Literal["a", "b", "c"]
-Down = Literal["strided-esp", "strided-conv"]
-Decoder = Literal["v1", "v2"]
-Module = Literal["esp", "mobilenet", "shufflenet", "inception", "resnext", "resnet", "atrous-pyramid"]
-
-STRIDED_K = 5
-"""The strided ESPs and the decoder keep K = 5 whatever `k` is: only so do the counts of table 2e come out."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderOptions:
-    """What can be chosen in the encoder."""
-
-    alpha2: int = 2
-    """ESP modules at a quarter of the resolution (64 channels)."""
-    alpha3: int = 8
-    """ESP modules at an eighth of the resolution (128 channels)."""
-    k: int = 5
-    """Width divider: branches, and dilations 1, 2, 4 ... 2^(k-1), of the modules that do not down-sample."""
-    activation: Activation = "prelu"
-    residual: bool = True
-    hff: bool = True
-    """Hierarchical feature fusion, against gridding."""
-    downsampling: Down = "strided-esp"
-    reduce_kernel: int = 1
-    """Side of the convolution that narrows: 1, or 3 for the paper's C1."""
-    dilated: bool = True
-    """False: plain 3x3 convolutions in all branches (the paper's C3)."""
-    module: Module = "esp"
-    """Another paper's module in the place of ESP."""
 
 
 class ESPNetEncoder(SegmentationNetwork):
@@ -100,14 +68,14 @@ class ESPNet(SegmentationNetwork):
     normalised one with the image (19: the released CamVid weights).
     """
 
-    def __init__(
-        self, num_classes: int, options: EncoderOptions | None = None, decoder: Decoder = "v1"
-    ) -> None:
+    input_multiple = ESPNetLayout.input_multiple
+
+    def __init__(self, layout: ESPNetLayout) -> None:
+        num_classes, act = layout.num_classes, layout.options.activation
         super().__init__(num_classes)
-        act = (options or EncoderOptions()).activation
-        self.decoder = decoder
-        self.encoder = ESPNetEncoder(num_classes, "c", options)
-        self.norm3 = nn.BatchNorm2d(num_classes, eps=1e-3)
+        self.layout = layout
+        self.encoder = ESPNetEncoder(num_classes, "c", layout.options)
+        self.norm3 = nn.BatchNorm2d(num_classes, eps=BN_EPS)
         self.up3 = _up(num_classes)
         self.reduce2 = conv(self.encoder.level2_channels, num_classes, 1)
         self.merge2 = nn.Sequential(
@@ -115,7 +83,7 @@ class ESPNet(SegmentationNetwork):
             ESP(2 * num_classes, num_classes, k=STRIDED_K, residual=False, act=act),
         )
         self.up2 = nn.Sequential(_up(num_classes), BNAct(num_classes, act))
-        self.merge1 = ConvBNAct((16 if decoder == "v1" else 19) + num_classes, num_classes, 3, act=act)
+        self.merge1 = ConvBNAct((16 if layout.decoder == "v1" else 19) + num_classes, num_classes, 3, act=act)
         self.up1 = _up(num_classes)
 
     def segment(self, image: Tensor) -> Tensor:
@@ -123,7 +91,7 @@ class ESPNet(SegmentationNetwork):
         raw1, out1, out2, logits = self.encoder.features(image)
         deep = self.up3(self.norm3(logits))  # (N, C, H/4, W/4)
         deep = self.up2(self.merge2(torch.cat([self.reduce2(out2), deep], dim=1)))  # (N, C, H/2, W/2)
-        shallow = raw1 if self.decoder == "v1" else out1
+        shallow = raw1 if self.layout.decoder == "v1" else out1
         y: Tensor = self.up1(self.merge1(torch.cat([deep, shallow], dim=1)))
         return y
 

@@ -18,8 +18,9 @@ from torch import nn
 
 from wsiseg.errors import ModelRefusedError, UsageError, choose
 from wsiseg.models.card import ModelCard, parse_card
-from wsiseg.models.checkpoint import Model, write_atomically
+from wsiseg.models.checkpoint import write_atomically
 from wsiseg.models.files import CARD_KEY
+from wsiseg.models.model import Model
 from wsiseg.models.normalise import Segmenter
 from wsiseg.models.quiet import quiet_torchscript
 
@@ -68,7 +69,7 @@ def export_model(
     opset = DEFAULT_OPSET if opset is None else opset
     if not OPSET_MIN <= opset <= OPSET_MAX:
         raise UsageError(f"opset {opset} cannot be written: expected {OPSET_MIN} to {OPSET_MAX}")
-    step = model.network.input_multiple
+    step = model.input_multiple
     if width_px <= 0 or height_px <= 0 or batch <= 0 or width_px % step or height_px % step:
         raise UsageError(
             f"size {width_px} x {height_px}, batch {batch}: both sides must be positive multiples of {step}"

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wsiseg.errors import UsageError
-from wsiseg.models.checkpoint import Model
+from wsiseg.models.model import Model
 from wsiseg.models.network import SegmentationNetwork
 from wsiseg.models.normalise import Normalise
 
@@ -124,7 +124,7 @@ def _energy_by_distance(
 ) -> NDArray[np.float64]:
     """Return the squared gradient of one output near the centre, summed by max(|dx|, |dy|); (window,)."""
     side = pixels.shape[0]
-    step = model.network.input_multiple
+    step = model.input_multiple
     row, column = side // 2 + random.integers(0, step, 2)
     image = Normalise(model.card)(torch.from_numpy(pixels)[None]).detach().requires_grad_()
     logits = _full_size(model.network, image)[0, :, row, column]

@@ -7,22 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsiseg.confidence import HIGHEST, LOWEST
-from wsiseg.errors import ModelRefusedError
-from wsiseg.models.card import ModelCard
-from wsiseg.models.checkpoint import Model
-
-
-def shrink_of(card: ModelCard) -> int:
-    """Return the whole factor by which an image is sub-sampled for the network; 1 for slides.
-
-    Raises ModelRefusedError for an `input_scale` that is not 1 / a whole number.
-    """
-    shrink = round(1 / (card.input_scale or 1.0))
-    if abs(shrink * (card.input_scale or 1.0) - 1) > 1e-6:
-        raise ModelRefusedError(
-            f"model {card.name}: input_scale is {card.input_scale}; expected 1 / a whole number, such as 0.5"
-        )
-    return shrink
+from wsiseg.models.card import ModelCard, shrink_of
+from wsiseg.models.model import Model
 
 
 class Normalise(nn.Module):

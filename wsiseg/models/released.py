@@ -13,9 +13,10 @@ from torch import Tensor
 
 from wsiseg.class_map import ClassMap
 from wsiseg.errors import InputRefusedError, ModelRefusedError
-from wsiseg.models.build import MAX_ALPHA
 from wsiseg.models.card import Architecture, ModelCard, plain
-from wsiseg.models.checkpoint import Model, load_tensors, network_of
+from wsiseg.models.checkpoint import load_tensors, network_of
+from wsiseg.models.model import Model
+from wsiseg.models.options import MAX_ALPHA
 from wsiseg.models.public_classes import CITYSCAPES_VOID, unnamed
 
 # Release key -> ours; the dilations 1, 2, 4 ... become branches 0, 1, 2 ...

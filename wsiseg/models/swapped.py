@@ -11,7 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from wsiseg.models.blocks import Activation, BNAct, ConvBNAct, conv
+from wsiseg.models.blocks import BNAct, ConvBNAct, conv
+from wsiseg.models.espnet_layout import Activation
 
 SHUFFLE_GROUPS = 4
 

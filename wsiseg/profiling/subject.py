@@ -10,11 +10,11 @@ import torch
 from wsiseg.class_map import LabelClass
 from wsiseg.errors import UsageError
 from wsiseg.models.build import MODELS, REFERENCE, build_model
-from wsiseg.models.card import Architecture, ModelCard
-from wsiseg.models.checkpoint import Model, load_model, stored_tensors
+from wsiseg.models.card import Architecture, ModelCard, shrink_of
+from wsiseg.models.checkpoint import stored_tensors
 from wsiseg.models.files import list_models
+from wsiseg.models.model import Model, load_model
 from wsiseg.models.network import count_parameters
-from wsiseg.models.normalise import shrink_of
 
 CLASSES = 20
 """Outputs of an untrained network: those of the paper's Cityscapes networks."""
@@ -34,7 +34,7 @@ class Subject:
     @property
     def step_px(self) -> int:
         """Both sides of the image are multiples of this."""
-        return self.model.network.input_multiple * shrink_of(self.model.card)
+        return self.model.input_multiple * shrink_of(self.model.card)
 
     def network_size(self, width_px: int, height_px: int) -> tuple[int, int]:
         """Return the (width, height) that the network itself sees of an image: a photo may be sub-sampled."""

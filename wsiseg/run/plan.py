@@ -105,7 +105,7 @@ def make_plan(
     warnings = list(slide.warnings)
     if photo:
         frame = image_frame = _photo_frame(slide, options)
-        from wsiseg.models.normalise import shrink_of
+        from wsiseg.models.card import shrink_of
 
         shrink = shrink_of(card)
     else:
@@ -180,7 +180,7 @@ def _grid(frame: Frame, model: Model, options: PredictOptions, shrink: int) -> T
             frame.height_px,
             tile_px=min(_first(options.tile_px, card.tile_px, default_tile), options.block_px),
             halo_px=0 if fits else _first(options.halo_px, card.halo_px, default_halo),
-            phase_px=model.network.input_multiple * shrink,
+            phase_px=model.input_multiple * shrink,
             block_px=options.block_px,
         )
     except ValueError as error:

@@ -54,7 +54,7 @@ def prediction_record(
         },
         "model": {
             "name": card.name,
-            "weights_sha256": card.weights_sha256 or _weights_digest(model),
+            "weights_sha256": card.weights_sha256 or model.weights_digest(),
             "card_sha256": hashlib.sha256(card.model_dump_json(exclude=CARD_TALK).encode()).hexdigest(),
             "domain": card.domain,
         },
@@ -71,11 +71,3 @@ def prediction_record(
         **asked,
         "versions": package_versions(),
     }
-
-
-def _weights_digest(model: Model) -> str:
-    """Return the SHA-256 of the tensors of a network that was never in a file."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.network.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()

@@ -114,12 +114,14 @@ class StoreRun:
         An error in one task ends the run once the tasks in work have ended; what they wrote counts.
         """
         import dask
+        from dask.threaded import get
 
         tasks = self.tasks(self.do)
         count = workers or min(MOST_WORKERS, max(2, usable_cpus()))
         pool = ThreadPoolExecutor(count, thread_name_prefix="wsiseg")
         try:
-            dask.compute(*tasks, scheduler="threads", pool=pool, optimize_graph=False)
+            # By function: for the name "threads" dask imports distributed, to ask whether it is there.
+            dask.compute(*tasks, scheduler=get, pool=pool, optimize_graph=False)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

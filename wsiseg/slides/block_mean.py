@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsiseg.slides.slide import RGB
 
@@ -21,10 +22,10 @@ def block_mean(pixels: RGB, rows: int, columns: int) -> RGB:
     mean: RGB = np.empty((height // rows, width // columns, channels), np.uint8)
     for top in range(0, height // rows, STRIP_ROWS):
         strip = pixels[top * rows : (top + STRIP_ROWS) * rows].reshape(-1, rows, width * channels)
-        high = strip[:, 0].astype(room)
+        high: NDArray[np.unsignedinteger] = strip[:, 0].astype(room)
         for row in range(1, rows):
             high += strip[:, row]
-        # Channel by channel, or NumPy's inner loops would be as short as a pixel: that takes four times as long.
+        # Channel by channel: NumPy's inner loops would be as short as a pixel, and take four times as long.
         for channel in range(channels):
             total = high[:, channel :: columns * channels].copy()
             for column in range(1, columns):

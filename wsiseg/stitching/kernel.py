@@ -142,7 +142,8 @@ def count_values(pixels: Labels) -> NDArray[np.int64]:
     flat = np.ascontiguousarray(pixels).ravel()
     even = flat.size // 2 * 2
     pairs = np.bincount(flat[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
-    return pairs.sum(0) + pairs.sum(1) + np.bincount(flat[even:], minlength=256)
+    counts: NDArray[np.int64] = pairs.sum(0) + pairs.sum(1) + np.bincount(flat[even:], minlength=256)
+    return counts
 
 
 def count_confidence(labels: Labels, values: Values) -> dict[int, ClassConfidence]:
