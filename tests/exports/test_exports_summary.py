@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -7,7 +9,11 @@ from wsiseg.exports.summary import composition, ratios, total_counts, write_json
 
 
 def test_json_is_whole_and_leaves_nothing_beside_it(tmp_path):
-    (tmp_path / ".s.summary.json.partial").write_text("left by a killed run")
+    killed = "import os, sys; from pathlib import Path; from wsiseg.whole_files import appears_whole\n"
+    killed += "with appears_whole(Path(sys.argv[1])) as file: file.write_text('{'), os._exit(9)"
+    target = str(tmp_path / "s.summary.json")
+    assert subprocess.run([sys.executable, "-c", killed, target], check=False).returncode == 9
+    assert len(list(tmp_path.iterdir())) == 1
     content = {"slide": "größe-\udcff.svs", "um": "µm"}
     write_json(tmp_path / "s.summary.json", content)
     assert [item.name for item in tmp_path.iterdir()] == ["s.summary.json"]
