@@ -51,7 +51,7 @@ def main() -> None:
     """Predict once, export to everything, and report."""
     options = parser(__doc__, "export")
     options.add_argument("slide", nargs="?", type=Path, help="a JPEG-tiled TIFF or SVS")
-    options.add_argument("--side", type=int, default=16_000, help="of the made slide, level-0 px")
+    options.add_argument("--side", type=int, default=32_000, help="of the made slide, level-0 px")
     options.add_argument("--model", default="tissue8-demo")
     chosen = options.parse_args()
     if finished(chosen):
