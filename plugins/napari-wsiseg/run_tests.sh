@@ -15,11 +15,13 @@ skip() {
 command -v xvfb-run >/dev/null || skip "xvfb-run is missing; on Debian: apt-get install xvfb libegl1 libgl1-mesa-dri"
 
 stamp=$venv/.installed
-if [[ ! -f $stamp || plugins/napari-wsiseg/pyproject.toml -nt $stamp || $core/bin/python -nt $stamp ]]; then
+if [[ ! -f $stamp || plugins/napari-wsiseg/pyproject.toml -nt $stamp || plugins/napari-wsiseg/run_tests.sh -nt $stamp || $core/bin/python -nt $stamp ]]; then
     echo "installing napari into $venv"
     "$core/bin/python" -m venv --clear "$venv"
-    # What wsiseg needs is there already, and large: it is found, not installed again.
-    "$core/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+    # wsiseg and what it needs are there already, and large: they are found, not installed again. As a folder of
+    # packages whose own .pth files count: an editable wsiseg is one of them.
+    "$core/bin/python" -c \
+        'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
         >"$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/wsiseg-core.pth"
     "$venv/bin/python" -m pip install -qq --disable-pip-version-check -c constraints.txt \
         -e "plugins/napari-wsiseg[test]" || skip "napari cannot be installed"
