@@ -39,13 +39,14 @@ class Model:
         self.card = card
         self._network: SegmentationNetwork | None = network
         self._tensors: Tensors = {}
-        self._layout: ESPNetLayout | None = getattr(network, "layout", None)
+        self.layout: ESPNetLayout | None = getattr(network, "layout", None)
+        """What the network is made of, where it is an ESPNet with its decoder."""
 
     @classmethod
     def of_tensors(cls, tensors: Tensors, layout: ESPNetLayout, card: ModelCard) -> Model:
         """Return the model of an ESPNet whose tensors are known to fit its layout."""
         model = cls.__new__(cls)
-        model.card, model._network, model._tensors, model._layout = card, None, tensors, layout
+        model.card, model._network, model._tensors, model.layout = card, None, tensors, layout
         return model
 
     @property
@@ -59,14 +60,9 @@ class Model:
             return self._network
 
     @property
-    def layout(self) -> ESPNetLayout | None:
-        """What the network is made of, where it is an ESPNet with its decoder."""
-        return self._layout
-
-    @property
     def input_multiple(self) -> int:
         """Both sides of the network's input are multiples of this."""
-        return self._layout.input_multiple if self._layout else self.network.input_multiple
+        return self.layout.input_multiple if self.layout else self.network.input_multiple
 
     def tensors(self) -> Tensors:
         """Return the tensors that belong in a file, as they are now, by name; float32."""
@@ -85,7 +81,7 @@ class Model:
 
     def digest(self) -> str:
         """Return the SHA-256 of the model as it is now: its card, its modules, and every tensor."""
-        modules = repr(self._layout or self._network)
+        modules = repr(self.layout or self._network)
         return hashlib.sha256(
             f"{self.card.model_dump_json()}{modules}{self.weights_digest()}".encode()
         ).hexdigest()
